@@ -1,0 +1,117 @@
+"""Compiles a generated folder for this machine and runs it through cffi.
+
+cffi is used in ABI mode: the C is built into a shared library by the system compiler alone, without Python's headers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cffi
+import numpy as np
+
+from edgeq.errors import BuildFailed
+
+FLAGS = ("-std=c99", "-O2", "-fPIC", "-shared", "-DEDGEQ_HOOKS")
+POISON = 0xA5  # what the arena holds before a run: nothing may depend on it
+
+HOOKS = """
+#include "{name}.h"
+void (*{name}_hook)(int layer) = 0;
+void {name}_layer_begin(int layer, const void *arena) {{ (void)layer; (void)arena; }}
+void {name}_layer_end(int layer, const void *arena) {{ (void)arena; if ({name}_hook) {{ {name}_hook(layer); }} }}
+"""
+
+
+def compiler() -> str:
+    """The system C compiler: $CC, cc, gcc or clang. Raises BuildFailed where there is none."""
+    wanted = os.environ.get("CC")
+    for name in [wanted] if wanted else ["cc", "gcc", "clang"]:
+        if shutil.which(name):
+            return name
+    raise BuildFailed(f"no C compiler ({wanted or 'cc, gcc, clang'}) on PATH",
+                      hint="apt-get install gcc, or set CC, or build with --no-check")  # fmt: skip
+
+
+class HostLibrary:
+    """A generated model as a function on integer arrays, with the output of every layer on request.
+
+    files: name -> C text; manifest: as in manifest.json. Raises BuildFailed with the compiler's first error.
+    """
+
+    def __init__(self, files: Mapping[str, str], manifest: Mapping[str, Any], flags: Sequence[str] = ()):
+        self.manifest, self.name = manifest, manifest["model"]
+        self.folder = tempfile.TemporaryDirectory(prefix="edgeq_")
+        root = Path(self.folder.name)
+        for file, text in {**files, "hooks.c": HOOKS.format(name=self.name)}.items():
+            (root / file).write_text(text)
+        sources = sorted(f for f in [*files, "hooks.c"] if f.endswith(".c"))
+        command = [compiler(), *FLAGS, *flags, "-I.", *sources, "-o", "model.so"]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+            raise BuildFailed(f"{command[0]} failed: {errors[0] if errors else done.returncode}",
+                              node=self.name, hint=f"see its messages with: {' '.join(command)}")  # fmt: skip
+        self.ffi = cffi.FFI()
+        self.ffi.cdef(f"void {self.name}_run(void *arena); extern void (*{self.name}_hook)(int layer);")
+        self.lib = self.ffi.dlopen(str(root / "model.so"))
+        align, size = manifest["arena_align"], manifest["arena_bytes"]
+        raw = np.full(size + align, POISON, np.uint8)
+        start = -raw.ctypes.data % align
+        self.arena = raw[start : start + size]
+        self.pointer = self.ffi.from_buffer(self.arena)
+        self.function = getattr(self.lib, f"{self.name}_run")
+
+    def close(self) -> None:
+        """Unloads the library and removes its files."""
+        self.ffi.dlclose(self.lib)
+        self.folder.cleanup()
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """feeds: ONNX input name -> (N, *stored shape) integers -> ONNX output name -> (N, *stored shape) integers."""
+        count = len(next(iter(feeds.values())))
+        out = {p["name"]: np.empty((count, *p["shape"][1:]), p["dtype"]) for p in self.manifest["outputs"]}
+        for i in range(count):
+            self._load(feeds, i)
+            self.function(self.pointer)
+            for port in self.manifest["outputs"]:
+                out[port["name"]][i] = self._view(port)
+        return out
+
+    def trace(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As run, but every layer's output: tensor name -> (N, *stored shape), read as soon as it is written."""
+        count = len(next(iter(feeds.values())))
+        layers = self.manifest["layers"]
+        out = {x["output"]: np.empty((count, *x["output_shape"][1:]), x["dtype"]) for x in layers}
+        sample = 0
+
+        @self.ffi.callback("void(int)")  # type: ignore[untyped-decorator]
+        def hook(layer: int) -> None:
+            record = layers[layer]
+            view = {"offset": record["offset"], "shape": record["output_shape"], "dtype": record["dtype"]}
+            out[record["output"]][sample] = self._view(view)
+
+        setattr(self.lib, f"{self.name}_hook", hook)
+        try:
+            for sample in range(count):  # noqa: B007  (read by the hook)
+                self._load(feeds, sample)
+                self.function(self.pointer)
+        finally:
+            setattr(self.lib, f"{self.name}_hook", self.ffi.NULL)
+        return out
+
+    def _load(self, feeds: Mapping[str, np.ndarray], i: int) -> None:
+        self.arena[:] = POISON
+        for port in self.manifest["inputs"]:
+            self._view(port)[:] = feeds[port["name"]][i].reshape(port["shape"][1:])
+
+    def _view(self, port: Mapping[str, Any]) -> np.ndarray:
+        shape = tuple(port["shape"][1:])
+        start = port["offset"]
+        return self.arena[start : start + int(np.prod(shape))].view(port["dtype"]).reshape(shape)

@@ -1,0 +1,400 @@
+"""report.html: the build as one page to look at. Everything is measured and placed here; the template only writes it.
+
+Lengths are SVG units, which are CSS pixels. Pictures are as deterministic as the plan they show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from edgeq.ir import Tensor
+from edgeq.resources import TEMPLATES
+
+if TYPE_CHECKING:
+    from edgeq.compile import CompiledModel
+    from edgeq.plan import Plan
+
+Layers = Sequence[Mapping[str, Any]]  # as in manifest.json
+
+BOX_W, BOX_H, ROW, LANE_GAP, BYPASS, MARGIN = 216, 54, 84, 24, 28, 8  # the network's picture
+MAP_LEFT, MAP_RIGHT, MAP_TOP, MAP_H, MAP_BOTTOM, MAP_MAX_W = 64, 16, 44, 340, 40, 1000  # the memory map's
+COLUMN = (18, 64)  # narrowest and widest step of the memory map
+CHAR, LABEL_H = 6.2, 13  # of the small labels, about
+
+
+def render_report(model: CompiledModel) -> str:
+    """The page for a compiled model: self-contained HTML, the same bytes for the same model."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    layers, m = model.manifest["layers"], model.manifest
+    sqnr = {s.name: s.sqnr_db for s in model.layer_sqnr}
+    return environment.get_template("report.html.j2").render(
+        m=m, source=printable(m["source"]["file"]), tiles=tiles(model, sqnr), network=network(layers, model.plan),
+        memory=memory_map(model.plan), flash=flash_bars(layers), sqnr=sqnr_bars(layers, sqnr),
+        rows=table(layers), count=count,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- words and numbers
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """Text from a model as it may be shown: no control or direction characters, not endless."""
+    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def count(n: float) -> str:
+    """12345 -> 12,345."""
+    return f"{n:,.0f}"
+
+
+def size(n: int) -> str:
+    """Bytes for people: 55,296 B, and KiB where that says more."""
+    return f"{n:,} B" if n < 1024 else f"{n:,} B ({n / 1024:.1f} KiB)"
+
+
+def decibels(db: float | None) -> str:
+    """27.1 dB; `exact` for no error at all."""
+    if db is None:
+        return "not measured"
+    return "exact" if db == math.inf else "no signal" if db == -math.inf else f"{db:.1f} dB"
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """A stored shape without its batch: 32×32×16."""
+    return "×".join(map(str, list(shape)[1:])) or "1"
+
+
+def quantization(record: Mapping[str, Any]) -> str:
+    """How the integers of a tensor are to be read: Q5 means that real = (q - zero) / 2^5."""
+    fraction = f"Q{record['frac_bits']}" if record["frac_bits"] is not None else f"scale {record['scale']:.4g}"
+    return f"{record['dtype']} {fraction}, zero {record['zero_point']}"
+
+
+def output_sqnr(manifest: Mapping[str, Any], sqnr: Mapping[str, float]) -> dict[str, float]:
+    """ONNX output name -> dB, for outputs whose layer was measured."""
+    by_tensor = {x["output"]: sqnr[x["name"]] for x in manifest["layers"] if x["name"] in sqnr}
+    return {p["name"]: by_tensor[p["tensor"]] for p in manifest["outputs"] if p["tensor"] in by_tensor}
+
+
+def tiles(model: CompiledModel, sqnr: Mapping[str, float]) -> list[dict[str, str]]:
+    """The figures at the top of the page."""
+    m, plan, checked = model.manifest, model.plan, model.check
+    over = plan.arena_bytes - plan.lower_bound
+    bound = "the lower bound for this order of layers" if over <= 0 else f"lower bound {plan.lower_bound:,} B"
+    worst = min(output_sqnr(m, sqnr).values(), default=None)
+    proof = f"{checked.elements:,} output bytes on {checked.vectors:,} inputs" if checked else "built with --no-check"
+    return [
+        {"name": "RAM (arena)", "value": size(plan.arena_bytes), "note": bound, "kind": ""},
+        {"name": "Flash (constants)", "value": size(m["constant_bytes"]), "note": "code comes on top", "kind": ""},
+        {"name": "Multiply-accumulates", "value": f"{m['macs']:,}", "note": "one inference", "kind": ""},
+        {"name": "Output SQNR", "value": decibels(worst), "note": "on calibration samples", "kind": ""},
+        {"name": "C against reference", "value": "bit-exact" if checked else "not checked", "note": proof,
+         "kind": "good" if checked else "warn"},
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------- the network
+
+
+@dataclass
+class Box:
+    """One layer, input or output of the picture; x, y: top left."""
+
+    key: str
+    kind: str  # compute, other, view or port
+    lines: tuple[str, str, str]
+    title: str
+    inputs: tuple[str, ...]
+    row: int = 0
+    lane: int = 0
+    x: float = 0
+    y: float = 0
+
+    @property
+    def middle(self) -> float:
+        return self.x + BOX_W / 2
+
+
+def network(layers: Layers, plan: Plan) -> dict[str, Any]:
+    """The layers as boxes, top to bottom, with an edge for every tensor read."""
+    boxes = _boxes(layers, plan)
+    _rank(boxes)
+    routes = _lanes(boxes)
+    centers, width = _columns(boxes, routes)
+    for b in boxes.values():
+        b.x, b.y = centers[b.lane] - BOX_W / 2, MARGIN + b.row * ROW
+    edges = [_edge(boxes[key], b, i, routes, centers) for b in boxes.values() for i, key in enumerate(b.inputs)]
+    height = MARGIN * 2 + max(b.row for b in boxes.values()) * ROW + BOX_H
+    return {"boxes": list(boxes.values()), "edges": edges, "width": width, "height": height, "w": BOX_W, "h": BOX_H}
+
+
+def _boxes(layers: Layers, plan: Plan) -> dict[str, Box]:
+    """Boxes by the tensor that each writes; outputs of the network under names of their own."""
+    boxes: dict[str, Box] = {}
+    for onnx_name, t in plan.graph.inputs.items():
+        boxes[t.name] = _port("input", t.name, onnx_name, t, ())
+    for x in layers:
+        kind = "view" if x["kernel"] is None else "compute" if x["macs"] else "other"
+        kernel = (x["kernel"] or "same memory, no code").removeprefix("edgeq_")
+        title = f"{x['name']}: {_nodes(x)}\n{count(x['macs'])} MACs, {size(x['flash_bytes'])} of constants"
+        lines = (f"{x['index']}  {x['op']}", kernel if kernel != x["op"] else "",
+                 f"{shape_text(x['output_shape'])}   {quantization(x)}")  # fmt: skip
+        boxes[x["output"]] = Box(x["output"], kind, lines, title, tuple(x["inputs"]))
+    for onnx_name, t in plan.graph.outputs.items():
+        boxes[f"output {onnx_name}"] = _port("output", f"output {onnx_name}", onnx_name, t, (t.name,))
+    return boxes
+
+
+def _port(kind: str, key: str, name: str, t: Tensor, inputs: tuple[str, ...]) -> Box:
+    record = {"dtype": t.dtype, "scale": t.scale, "frac_bits": t.frac_bits, "zero_point": t.zero_point}
+    lines = (kind, printable(name, 30), f"{shape_text((1, *t.shape))}   {quantization(record)}")
+    return Box(key, "port", lines, f"{kind} {printable(name)}: {t.bytes:,} bytes in the arena", inputs)
+
+
+def _nodes(layer: Mapping[str, Any]) -> str:
+    return ", ".join(printable(n) for n in layer["onnx_nodes"]) or "added by edgeq"
+
+
+def _rank(boxes: Mapping[str, Box]) -> None:
+    """Each box one row below the lowest of its inputs."""
+    for b in boxes.values():  # in execution order, so inputs come first
+        b.row = 1 + max((boxes[i].row for i in b.inputs), default=-1)
+
+
+def _lanes(boxes: Mapping[str, Box]) -> dict[str, tuple[int, int]]:
+    """Gives every box a lane. -> tensor -> (lane, last row) of the line on which it passes rows to a later reader.
+
+    A box takes the lane of its first input if that is free; a line that must pass a row takes the nearest free lane.
+    """
+    last = {key: max((b.row - 1 for b in boxes.values() if key in b.inputs), default=-1) for key in boxes}
+    taken: dict[int, set[int]] = {}  # row -> lanes
+    routes: dict[str, tuple[int, int]] = {}
+    rows = sorted({b.row for b in boxes.values()})
+    for row in rows:
+        for b in (b for b in boxes.values() if b.row == row):
+            b.lane = _free(taken, range(row, row + 1), boxes[b.inputs[0]].lane if b.inputs else 0)
+        for key, b in boxes.items():
+            if b.row == row - 1 and last[key] >= row:
+                routes[key] = _free(taken, range(row, last[key] + 1), b.lane), last[key]
+    return routes
+
+
+def _free(taken: dict[int, set[int]], rows: range, wanted: int) -> int:
+    """Takes the free lane nearest to the wanted one, right before left, in all of these rows."""
+    busy = set().union(*(taken.get(r, set()) for r in rows))
+    lane = min((n for n in range(wanted + len(busy) + 1) if n not in busy), key=lambda n: (abs(n - wanted), -n))
+    for r in rows:
+        taken.setdefault(r, set()).add(lane)
+    return lane
+
+
+def _columns(boxes: Mapping[str, Box], routes: Mapping[str, tuple[int, int]]) -> tuple[list[float], float]:
+    """Centre of every lane, and the width of the picture. Lanes in which only lines run are narrow."""
+    wide = {b.lane for b in boxes.values()}
+    centers, x = [], float(MARGIN)
+    for lane in range(1 + max([*wide, *(lane for lane, _ in routes.values())])):
+        step = BOX_W if lane in wide else BYPASS
+        centers.append(x + step / 2)
+        x += step + LANE_GAP
+    return centers, x - LANE_GAP + MARGIN
+
+
+def _edge(
+    source: Box, reader: Box, index: int, routes: Mapping[str, tuple[int, int]], centers: Sequence[float]
+) -> dict[str, Any]:
+    """The curve from a box to a reader: straight to the next row, along its lane past the rows between."""
+    spread = 28 * (index - (len(reader.inputs) - 1) / 2)
+    x, y, end_x, end_y = source.middle, source.y + BOX_H, reader.middle + spread, reader.y - 3
+    path = f"M{x:g} {y:g}"
+    if reader.row > source.row + 1:
+        lane_x, down = centers[routes[source.key][0]], reader.y - ROW + BOX_H
+        path += _curve(x, y, lane_x, source.y + ROW) + f"V{down:g}"
+        x, y = lane_x, down
+    return {"path": path + _curve(x, y, end_x, end_y), "title": f"{source.key} → {reader.key}"}
+
+
+def _curve(x: float, y: float, to_x: float, to_y: float) -> str:
+    half = (y + to_y) / 2
+    return f"L{to_x:g} {to_y:g}" if x == to_x else f"C{x:g} {half:g} {to_x:g} {half:g} {to_x:g} {to_y:g}"
+
+
+# ---------------------------------------------------------------- the memory map
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes start..end of the arena, held from step `first` to `last`, both included."""
+
+    name: str
+    kind: str  # port, tensor, view or scratch
+    first: int
+    last: int
+    start: int
+    end: int
+
+
+def spans(plan: Plan) -> list[Span]:
+    """Everything that lives in the arena: tensors and scratch."""
+    tensors, life = plan.graph.tensors, plan.lifetimes()
+    ports = {t.name for t in (*plan.graph.inputs.values(), *plan.graph.outputs.values())}
+    views = {s.node.output.name for s in plan.steps if s.kernel is None}
+    found = []
+    for name, (first, last) in life.items():
+        kind = "port" if name in ports else "view" if name in views else "tensor"
+        found.append(Span(name, kind, first, last, plan.offsets[name], plan.offsets[name] + tensors[name].bytes))
+    for i, s in enumerate(plan.steps):
+        if s.scratch_bytes:
+            found.append(Span("scratch", "scratch", i, i, s.scratch_offset, s.scratch_offset + s.scratch_bytes))
+    return found
+
+
+def bytes_held(found: Sequence[Span], step: int) -> int:
+    """Bytes of the arena in use at a step, bytes that are shared counted once."""
+    held = reach = 0
+    for s in sorted((s for s in found if s.first <= step <= s.last), key=lambda s: s.start):
+        held += max(s.end - max(s.start, reach), 0)
+        reach = max(reach, s.end)
+    return held
+
+
+def memory_map(plan: Plan) -> dict[str, Any]:
+    """The arena over time: steps to the right, addresses upward."""
+    found, steps = spans(plan), len(plan.steps)
+    column = min(max((MAP_MAX_W - MAP_LEFT - MAP_RIGHT) / (steps + 2), COLUMN[0]), COLUMN[1])
+    scale = MAP_H / max(plan.arena_bytes, plan.lower_bound)
+    bottom = MAP_TOP + MAP_H
+
+    def place(s: Span) -> dict[str, float]:
+        box = {"x": MAP_LEFT + (s.first + 1) * column, "y": bottom - s.end * scale,
+               "w": (s.last - s.first + 1) * column, "h": (s.end - s.start) * scale}  # fmt: skip
+        return {key: round(value, 2) for key, value in box.items()}
+
+    held = [bytes_held(found, i) for i in range(steps)]
+    peak = held.index(max(held)) if held else 0
+    width = MAP_LEFT + MAP_RIGHT + (steps + 2) * column
+    rects = [{**place(s), "kind": s.kind, "title": _span_title(s), **_label(s, place(s))} for s in found]
+    every = max(1, math.ceil(26 / column))
+    return {
+        "width": round(max(width, 340)), "height": bottom + MAP_BOTTOM, "left": MAP_LEFT, "top": MAP_TOP,
+        "bottom": bottom, "right": round(width - MAP_RIGHT, 2), "rects": rects,
+        "shared": [place(s) for s in _shared(found)],
+        "peak": {"x": round(MAP_LEFT + (peak + 1) * column, 2), "w": round(column, 2), "step": peak,
+                 "middle": round(MAP_LEFT + (peak + 1.5) * column, 2), "bytes": max(held, default=0),
+                 "anchor": "start" if peak < steps / 2 else "end"},
+        "ticks": [{"y": round(bottom - at * scale, 2), "text": f"{at:,}"} for at in _ticks(plan.arena_bytes)],
+        "steps": [{"x": round(MAP_LEFT + (i + 1.5) * column, 2), "text": str(i)} for i in range(0, steps, every)],
+        "bound_y": round(bottom - plan.lower_bound * scale, 2), "arena": plan.arena_bytes, "bound": plan.lower_bound,
+    }  # fmt: skip
+
+
+def _span_title(s: Span) -> str:
+    return f"{s.name}: {s.end - s.start:,} bytes at {s.start:,}, steps {s.first} to {s.last}"
+
+
+def _label(s: Span, box: Mapping[str, float]) -> dict[str, Any]:
+    """The text that fits into a rectangle: along it, else upright, else none. x, y of its middle as tx, ty."""
+    texts = [f"{s.name} {s.end - s.start:,}", s.name]
+    middle = {"tx": round(box["x"] + box["w"] / 2, 2), "ty": round(box["y"] + box["h"] / 2, 2)}
+    for along, across, turned in ((box["w"], box["h"], False), (box["h"], box["w"], True)):
+        for text in texts:
+            if len(text) * CHAR + 6 <= along and across >= LABEL_H:
+                return {**middle, "text": text, "turned": turned}
+    return {**middle, "text": "", "turned": False}
+
+
+def _shared(found: Sequence[Span]) -> list[Span]:
+    """Where two spans hold the same bytes at the same time."""
+    both = []
+    for i, a in enumerate(found):
+        for b in found[i + 1 :]:
+            s = Span("", "", max(a.first, b.first), min(a.last, b.last), max(a.start, b.start), min(a.end, b.end))
+            if s.first <= s.last and s.start < s.end:
+                both.append(s)
+    return both
+
+
+def _ticks(top: int) -> list[int]:
+    """Round addresses from 0 up, four to eight of them."""
+    step = 1
+    while top / step > 8:
+        step *= 2
+    return list(range(0, top + 1, step))
+
+
+# ---------------------------------------------------------------- charts and table
+
+
+def flash_bars(layers: Layers) -> list[dict[str, Any]]:
+    """Constants of each layer, for those that have any."""
+    most = max((x["flash_bytes"] for x in layers), default=0)
+    return [{"label": f"{x['index']} {x['op']}", "percent": round(100 * x["flash_bytes"] / most, 1),
+             "value": f"{x['flash_bytes']:,} B", "title": _nodes(x), "kind": ""}
+            for x in layers if x["flash_bytes"]]  # fmt: skip
+
+
+def sqnr_bars(layers: Layers, sqnr: Mapping[str, float]) -> list[dict[str, Any]]:
+    """SQNR of each measured layer; the one that loses most is marked."""
+    worst = worst_drop(layers, sqnr)
+    top = max((db for db in sqnr.values() if math.isfinite(db)), default=0.0)
+    bars = []
+    for x in layers:
+        if x["name"] in sqnr:
+            db = sqnr[x["name"]]
+            percent = 100.0 if db == math.inf else round(100 * max(db, 0) / top, 1) if top > 0 else 0.0
+            bars.append({"label": f"{x['index']} {x['op']}", "percent": percent, "value": decibels(db),
+                         "title": _nodes(x), "kind": "warn" if x["name"] == worst else ""})  # fmt: skip
+    return bars
+
+
+def drops(layers: Layers, sqnr: Mapping[str, float]) -> dict[str, float]:
+    """Layer -> dB that its output is below the worst of its inputs. Layers that were not measured pass on their inputs'."""
+    at: dict[str, float] = {}  # tensor -> SQNR
+    lost: dict[str, float] = {}
+    for x in layers:
+        before = min((at[t] for t in x["inputs"] if t in at), default=math.inf)
+        at[x["output"]] = sqnr.get(x["name"], before)
+        if x["name"] in sqnr and math.isfinite(before) and math.isfinite(sqnr[x["name"]]):
+            lost[x["name"]] = before - sqnr[x["name"]]
+    return lost
+
+
+def worst_drop(layers: Layers, sqnr: Mapping[str, float]) -> str | None:
+    """The layer that loses most, where one loses at least a tenth of a dB."""
+    lost = drops(layers, sqnr)
+    worst = max(lost, key=lambda name: lost[name], default=None)
+    return worst if worst is not None and lost[worst] >= 0.1 else None
+
+
+def table(layers: Layers) -> list[dict[str, Any]]:
+    """The layers as rows of text."""
+    return [
+        {
+            "index": x["index"], "kernel": (x["kernel"] or "(no code)").removeprefix("edgeq_"), "nodes": _nodes(x),
+            "inputs": ", ".join(map(shape_text, x["input_shapes"])), "output": shape_text(x["output_shape"]),
+            "macs": count(x["macs"]), "flash": count(x["flash_bytes"]), "scratch": count(x["scratch_bytes"]),
+            "quantization": quantization(x), "cost": per_mac(x), "others": _others(x),
+        }
+        for x in layers
+    ]  # fmt: skip
+
+
+def per_mac(layer: Mapping[str, Any]) -> str:
+    """Estimated instructions per multiply-accumulate of the chosen kernel, or a dash."""
+    cost = layer["estimated_instructions"].get(layer["kernel"])
+    return f"{cost / layer['macs']:.2f}" if cost is not None and layer["macs"] else "–"
+
+
+def _others(layer: Mapping[str, Any]) -> str:
+    """The kernels that were not chosen, each with its cost relative to the chosen one."""
+    costs = layer["estimated_instructions"]
+    mine = costs.get(layer["kernel"]) or 1
+    return ", ".join(f"{k.removeprefix('edgeq_')} {c / mine:.2f}×" for k, c in costs.items() if k != layer["kernel"])

@@ -1,0 +1,41 @@
+/* add: the sum or difference of two operands, element by element. See SPEC.md, "add".
+ *
+ * out = clamp((m1 * in1 + m2 * in2 + bias) >> shift, lo, hi).
+ * out may be the same memory as an operand of as many elements; otherwise they must not overlap.
+ */
+#ifndef EDGEQ_ADD_H
+#define EDGEQ_ADD_H
+
+#include "edgeq_broadcast.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    int32_t n;       /* elements in a row; edgeq_add has one row */
+    int32_t m1, m2;  /* negative for a subtracted operand */
+    int32_t bias;    /* zero points and rounding */
+    uint8_t shift;   /* 0..31 */
+    int32_t lo, hi;  /* -128..127 */
+} edgeq_add_params;
+
+typedef struct {
+    edgeq_add_params add;
+    edgeq_broadcast walk;
+    const int8_t *constant; /* second operand of edgeq_add_const, otherwise unused */
+} edgeq_add_broadcast_params;
+
+/* Two tensors of n elements. */
+void edgeq_add(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+
+/* Two tensors, either of them broadcast. */
+void edgeq_add_broadcast(const edgeq_add_broadcast_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+
+/* A tensor and p->constant, either of them broadcast. */
+void edgeq_add_const(const edgeq_add_broadcast_params *p, const int8_t *in, int8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

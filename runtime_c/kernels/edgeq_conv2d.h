@@ -1,0 +1,35 @@
+/* conv2d: 2-D convolution, NHWC, batch 1. See SPEC.md, "conv2d".
+ *
+ * in  [in_h][in_w][in_c], out [out_h][out_w][out_c], no overlap between them.
+ * out = clamp((bias[o] + sum weight * in) >> shift[o], lo, hi); taps outside the input read pad_value.
+ */
+#ifndef EDGEQ_CONV2D_H
+#define EDGEQ_CONV2D_H
+
+#include "edgeq.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    edgeq_window window;
+    int16_t in_c, out_c;
+    int16_t groups;        /* 1..in_c, divides in_c and out_c */
+    int8_t pad_value;      /* the input's zero point */
+    const int8_t *weight;  /* [out_c][kernel_h][kernel_w][in_c / groups] */
+    const int32_t *bias;   /* [out_c], with zero points and rounding folded in */
+    const uint8_t *shift;  /* [out_c], 0..31 */
+    int32_t lo, hi;        /* -128..127 */
+} edgeq_conv2d_params;
+
+/* Any window. scratch: kernel_h * kernel_w * in_c / groups bytes. */
+void edgeq_conv2d(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* kernel 1x1, no padding, one group. */
+void edgeq_conv2d_1x1(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,51 @@
+#include "edgeq_depthwise_conv2d.h"
+
+enum { BLOCK = 16 }; /* channels accumulated at a time */
+
+/* acc[c] += weight[c] * x[(c0 + c) / multiplier], c < n; x is null outside the input. */
+static void tap(const edgeq_depthwise_conv2d_params *p, const int8_t *x, const int8_t *weight, int32_t c0, int32_t n,
+                int32_t *acc) {
+    if (x == 0) {
+        for (int32_t c = 0; c < n; c++) {
+            acc[c] += weight[c] * p->pad_value;
+        }
+    } else if (p->multiplier == 1) {
+        for (int32_t c = 0; c < n; c++) {
+            acc[c] += weight[c] * x[c0 + c];
+        }
+    } else {
+        for (int32_t c = 0; c < n; c++) {
+            acc[c] += weight[c] * x[(c0 + c) / p->multiplier];
+        }
+    }
+}
+
+EDGEQ_KERNEL void edgeq_depthwise_conv2d(const edgeq_depthwise_conv2d_params *p, const int8_t *in, int8_t *out) {
+    const edgeq_window *w = &p->window;
+    const int32_t out_c = p->in_c * p->multiplier;
+    for (int32_t oy = 0; oy < w->out_h; oy++) {
+        for (int32_t ox = 0; ox < w->out_w; ox++) {
+            for (int32_t c0 = 0; c0 < out_c; c0 += BLOCK) {
+                const int32_t n = out_c - c0 < BLOCK ? out_c - c0 : BLOCK;
+                const int8_t *weight = p->weight + c0;
+                int32_t acc[BLOCK];
+                for (int32_t c = 0; c < n; c++) {
+                    acc[c] = p->bias[c0 + c];
+                }
+                for (int32_t i = 0; i < w->kernel_h; i++) {
+                    const int32_t iy = oy * w->stride_h - w->pad_top + i * w->dilation_h;
+                    for (int32_t j = 0; j < w->kernel_w; j++) {
+                        const int32_t ix = ox * w->stride_w - w->pad_left + j * w->dilation_w;
+                        const int inside = iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w;
+                        tap(p, inside ? in + (iy * w->in_w + ix) * p->in_c : 0, weight, c0, n, acc);
+                        weight += out_c;
+                    }
+                }
+                for (int32_t c = 0; c < n; c++) {
+                    out[c0 + c] = edgeq_requantize(acc[c], p->shift[c0 + c], p->lo, p->hi);
+                }
+            }
+            out += out_c;
+        }
+    }
+}

@@ -1,0 +1,27 @@
+/* fully_connected: a matrix times a vector. See SPEC.md, "fully_connected".
+ *
+ * in [in_n], out [out_n], no overlap between them.
+ */
+#ifndef EDGEQ_FULLY_CONNECTED_H
+#define EDGEQ_FULLY_CONNECTED_H
+
+#include "edgeq.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    int32_t in_n, out_n;
+    const int8_t *weight;  /* [out_n][in_n] */
+    const int32_t *bias;   /* [out_n], with zero points and rounding folded in */
+    const uint8_t *shift;  /* [out_n], 0..31 */
+    int32_t lo, hi;        /* -128..127 */
+} edgeq_fully_connected_params;
+
+void edgeq_fully_connected(const edgeq_fully_connected_params *p, const int8_t *in, int8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,33 @@
+#include "edgeq_softmax.h"
+
+/* floor(256 * e / sum + 1/2) by long division, e <= sum < 2^31. */
+static int32_t quotient_256(uint32_t e, uint32_t sum) {
+    int32_t quotient = 0;
+    for (int bit = 0; bit < 8; bit++) { /* invariant: e <= sum; e == sum yields eight ones */
+        e <<= 1;
+        quotient <<= 1;
+        if (e >= sum) {
+            e -= sum;
+            quotient++;
+        }
+    }
+    return quotient + (2 * e >= sum);
+}
+
+EDGEQ_KERNEL void edgeq_softmax(const edgeq_softmax_params *p, const int8_t *in, int8_t *out) {
+    for (int32_t row = 0; row < p->rows; row++) {
+        int32_t max = in[0];
+        for (int32_t i = 1; i < p->n; i++) {
+            max = in[i] > max ? in[i] : max;
+        }
+        uint32_t sum = 0;
+        for (int32_t i = 0; i < p->n; i++) {
+            sum += p->table[max - in[i]];
+        }
+        for (int32_t i = 0; i < p->n; i++) {
+            out[i] = edgeq_clamp(quotient_256(p->table[max - in[i]], sum) - 128, -128, 127);
+        }
+        in += p->n;
+        out += p->n;
+    }
+}
