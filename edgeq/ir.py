@@ -105,6 +105,10 @@ class QuantContext:
         """
         raise NotImplementedError
 
+    def mean_input(self, layer: Layer) -> np.ndarray | None:
+        """Mean over the calibration samples of the layer's first input, float64 of its stored shape, if it was observed."""
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -56,9 +56,14 @@ def count(n: float) -> str:
     return f"{n:,.0f}"
 
 
+def kib(n: int) -> str:
+    """55296 -> 54.0 KiB."""
+    return f"{n / 1024:.1f} KiB"
+
+
 def size(n: int) -> str:
     """Bytes for people: 55,296 B, and KiB where that says more."""
-    return f"{n:,} B" if n < 1024 else f"{n:,} B ({n / 1024:.1f} KiB)"
+    return f"{n:,} B" if n < 1024 else f"{n:,} B ({kib(n)})"
 
 
 def decibels(db: float | None) -> str:
@@ -75,7 +80,7 @@ def shape_text(shape: Iterable[int]) -> str:
 
 def quantization(record: Mapping[str, Any]) -> str:
     """How the integers of a tensor are to be read: Q5 means that real = (q - zero) / 2^5."""
-    fraction = f"Q{record['frac_bits']}" if record["frac_bits"] is not None else f"scale {record['scale']:.4g}"
+    fraction = f"Q{record['frac_bits']}" if record["frac_bits"] is not None else f"× {record['scale']:.3g}"
     return f"{record['dtype']} {fraction}, zero {record['zero_point']}"
 
 
@@ -88,13 +93,13 @@ def output_sqnr(manifest: Mapping[str, Any], sqnr: Mapping[str, float]) -> dict[
 def tiles(model: CompiledModel, sqnr: Mapping[str, float]) -> list[dict[str, str]]:
     """The figures at the top of the page."""
     m, plan, checked = model.manifest, model.plan, model.check
-    over = plan.arena_bytes - plan.lower_bound
-    bound = "the lower bound for this order of layers" if over <= 0 else f"lower bound {plan.lower_bound:,} B"
+    bound = "the lower bound" if plan.arena_bytes <= plan.lower_bound else f"lower bound {plan.lower_bound:,} B"
     worst = min(output_sqnr(m, sqnr).values(), default=None)
     proof = f"{checked.elements:,} output bytes on {checked.vectors:,} inputs" if checked else "built with --no-check"
     return [
-        {"name": "RAM (arena)", "value": size(plan.arena_bytes), "note": bound, "kind": ""},
-        {"name": "Flash (constants)", "value": size(m["constant_bytes"]), "note": "code comes on top", "kind": ""},
+        {"name": "RAM (arena)", "value": f"{plan.arena_bytes:,} B", "note": f"{kib(plan.arena_bytes)}; {bound}", "kind": ""},
+        {"name": "Flash (constants)", "value": f"{m['constant_bytes']:,} B",
+         "note": f"{kib(m['constant_bytes'])}; code comes on top", "kind": ""},
         {"name": "Multiply-accumulates", "value": f"{m['macs']:,}", "note": "one inference", "kind": ""},
         {"name": "Output SQNR", "value": decibels(worst), "note": "on calibration samples", "kind": ""},
         {"name": "C against reference", "value": "bit-exact" if checked else "not checked", "note": proof,
@@ -132,7 +137,7 @@ def network(layers: Layers, plan: Plan) -> dict[str, Any]:
     centers, width = _columns(boxes, routes)
     for b in boxes.values():
         b.x, b.y = centers[b.lane] - BOX_W / 2, MARGIN + b.row * ROW
-    edges = [_edge(boxes[key], b, i, routes, centers) for b in boxes.values() for i, key in enumerate(b.inputs)]
+    edges = [e for b in boxes.values() for e in _edges(b, boxes, routes, centers)]
     height = MARGIN * 2 + max(b.row for b in boxes.values()) * ROW + BOX_H
     return {"boxes": list(boxes.values()), "edges": edges, "width": width, "height": height, "w": BOX_W, "h": BOX_H}
 
@@ -208,18 +213,27 @@ def _columns(boxes: Mapping[str, Box], routes: Mapping[str, tuple[int, int]]) ->
     return centers, x - LANE_GAP + MARGIN
 
 
-def _edge(
-    source: Box, reader: Box, index: int, routes: Mapping[str, tuple[int, int]], centers: Sequence[float]
-) -> dict[str, Any]:
-    """The curve from a box to a reader: straight to the next row, along its lane past the rows between."""
-    spread = 28 * (index - (len(reader.inputs) - 1) / 2)
-    x, y, end_x, end_y = source.middle, source.y + BOX_H, reader.middle + spread, reader.y - 3
-    path = f"M{x:g} {y:g}"
-    if reader.row > source.row + 1:
-        lane_x, down = centers[routes[source.key][0]], reader.y - ROW + BOX_H
-        path += _curve(x, y, lane_x, source.y + ROW) + f"V{down:g}"
-        x, y = lane_x, down
-    return {"path": path + _curve(x, y, end_x, end_y), "title": f"{source.key} → {reader.key}"}
+def _edges(
+    reader: Box, boxes: Mapping[str, Box], routes: Mapping[str, tuple[int, int]], centers: Sequence[float]
+) -> list[dict[str, Any]]:
+    """The curves from a box's inputs: straight to the next row, along a lane past the rows between."""
+
+    def lane_x(source: Box) -> float:
+        return source.middle if reader.row == source.row + 1 else centers[routes[source.key][0]]
+
+    edges = []
+    sources = sorted((boxes[key] for key in reader.inputs), key=lane_x)  # so that they arrive without crossing
+    for i, source in enumerate(sources):
+        x, y = source.middle, source.y + BOX_H
+        path = f"M{x:g} {y:g}"
+        if reader.row > source.row + 1:
+            down = reader.y - ROW + BOX_H
+            path += _curve(x, y, lane_x(source), source.y + ROW) + f"V{down:g}"
+            x, y = lane_x(source), down
+        end = reader.middle + 28 * (i - (len(sources) - 1) / 2)
+        path += _curve(x, y, end, reader.y - 3)
+        edges.append({"path": path, "title": f"{source.key} → {reader.key}"})
+    return edges
 
 
 def _curve(x: float, y: float, to_x: float, to_y: float) -> str:
@@ -281,7 +295,7 @@ def memory_map(plan: Plan) -> dict[str, Any]:
     held = [bytes_held(found, i) for i in range(steps)]
     peak = held.index(max(held)) if held else 0
     width = MAP_LEFT + MAP_RIGHT + (steps + 2) * column
-    rects = [{**place(s), "kind": s.kind, "title": _span_title(s), **_label(s, place(s))} for s in found]
+    rects = [{**place(s), "kind": s.kind, "title": _span_title(s), **_label(s, place(_own(s, found)))} for s in found]
     every = max(1, math.ceil(26 / column))
     return {
         "width": round(max(width, 340)), "height": bottom + MAP_BOTTOM, "left": MAP_LEFT, "top": MAP_TOP,
@@ -309,6 +323,13 @@ def _label(s: Span, box: Mapping[str, float]) -> dict[str, Any]:
             if len(text) * CHAR + 6 <= along and across >= LABEL_H:
                 return {**middle, "text": text, "turned": turned}
     return {**middle, "text": "", "turned": False}
+
+
+def _own(span: Span, found: Sequence[Span]) -> Span:
+    """The part of a span's time in which its bytes are its alone, where there is such a time."""
+    rivals = [s for s in found if s is not span and s.start < span.end and span.start < s.end]
+    alone = [i for i in range(span.first, span.last + 1) if not any(s.first <= i <= s.last for s in rivals)]
+    return replace(span, first=alone[0], last=alone[-1]) if alone else span
 
 
 def _shared(found: Sequence[Span]) -> list[Span]:
@@ -381,7 +402,7 @@ def table(layers: Layers) -> list[dict[str, Any]]:
             "index": x["index"], "kernel": (x["kernel"] or "(no code)").removeprefix("edgeq_"), "nodes": _nodes(x),
             "inputs": ", ".join(map(shape_text, x["input_shapes"])), "output": shape_text(x["output_shape"]),
             "macs": count(x["macs"]), "flash": count(x["flash_bytes"]), "scratch": count(x["scratch_bytes"]),
-            "quantization": quantization(x), "cost": per_mac(x), "others": _others(x),
+            "quantization": quantization(x).removeprefix("int8 "), "cost": per_mac(x), "others": _others(x),
         }
         for x in layers
     ]  # fmt: skip

@@ -18,11 +18,13 @@ Run = Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]]
 class Observations:
     """What the float network did.
 
-    histograms: ONNX tensor name -> values. By ONNX input name: grids, its 8-bit grid if it has one, and extremes,
+    histograms, means: ONNX tensor name -> values counted, and their mean over the samples, float64 of the tensor's
+    shape. By ONNX input name: grids, its 8-bit grid if it has one, and extremes,
     (N, 2) float64, the least and greatest value of each sample.
     """
 
     histograms: Mapping[str, Histogram]
+    means: Mapping[str, np.ndarray]
     grids: Mapping[str, Grid | None]
     extremes: Mapping[str, np.ndarray]
     samples: int
@@ -38,18 +40,21 @@ def observe(
     Raises QuantizationError naming the first tensor that holds NaN or inf, BadInput for a sample that does.
     """
     histograms = {name: Histogram() for name in names}
+    sums: dict[str, np.ndarray] = {}
     finders = {name: GridFinder() for name in samples.shapes}
     extremes = {name: np.empty((len(samples), 2)) for name in samples.shapes}
     for i, sample in enumerate(samples):
         values = {**sample, **run(sample)}
         for name, histogram in histograms.items():
             _add(histogram, values[name], name, i)
+            sums[name] = sums[name] + values[name] if name in sums else values[name].astype(np.float64)
         for name, finder in finders.items():
             finder.add(sample[name])
             extremes[name][i] = sample[name].min(), sample[name].max()
         if progress:
             progress(i + 1, len(samples))
-    return Observations(histograms, {name: f.grid() for name, f in finders.items()}, extremes, len(samples))
+    means = {name: total / len(samples) for name, total in sums.items()}
+    return Observations(histograms, means, {name: f.grid() for name, f in finders.items()}, extremes, len(samples))
 
 
 def _add(histogram: Histogram, array: np.ndarray, name: str, sample: int) -> None:

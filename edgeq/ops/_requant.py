@@ -30,8 +30,11 @@ def multipliers(ratios: np.ndarray, reach: float) -> tuple[np.ndarray, int]:
 
 
 def finest_frac_bits(reach: float) -> int:
-    """Largest output frac_bits that `multipliers` can serve; reach: largest magnitude of the real sum."""
-    return math.floor(math.log2(2**PRODUCT_BITS / max(reach, 2.0**-60)))
+    """Largest output frac_bits with a shift of at least 8; reach: largest magnitude of the real sum.
+
+    That is 2^14 times finer than the step at which all results fit into 8 bits.
+    """
+    return math.floor(math.log2(2 ** (PRODUCT_BITS - 8) / max(reach, 2.0**-60)))
 
 
 def rounding_bias(zero_point: int, shift: int) -> int:

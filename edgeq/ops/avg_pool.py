@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -19,7 +20,6 @@ from edgeq.ops._pool import case_windows, check_shapes, overlay, taps_inside, wh
 from edgeq.ops._requant import finest_frac_bits, max_magnitude, multipliers, prove_int32, prove_shift, rounding_bias
 from edgeq.ops._window import Window, window_of
 
-SUM_BITS = 16  # larger sums are rounded to this before the multiplication, which then keeps 13 bits for m
 NO_BORDER = (0, 0, 0, 0)
 
 
@@ -30,7 +30,7 @@ class AvgPoolOp(IntOp):
 
     m: (1,) int32 where every window has the same divisor, then k = 0; otherwise (taps + 1,), and k is the number of
     the window's taps inside the input extended by border (top, left, bottom, right) and pre_shift is 0. m[k] holds
-    the ratio of the scales over k, so both within 2^-13 for windows up to 500 taps, 10 bits up to 4000.
+    the ratio of the scales over k.
     """
 
     name: ClassVar[str] = "avg_pool"
@@ -78,6 +78,15 @@ class AvgPoolOp(IntOp):
         return 4 * len(self.m)
 
 
+def best_pre_shift(taps: int, ratio: float) -> int:
+    """The pre_shift with the least worst error: 0 up to some 200 taps where the scales are alike.
+
+    A sum of many taps leaves few of 31 bits for m. In steps of the output, rounding the sum costs up to
+    2^pre_shift * ratio / (2 * taps), and rounding m up to taps * 2^-(pre_shift + 16): equal at the best pre_shift.
+    """
+    return max(0, round(math.log2(taps) - 7.5 - math.log2(ratio) / 2))
+
+
 @dataclass(frozen=True, eq=False)
 class AvgPoolLayer(LayerOp):
     """Float mean of each window, clamped to [lo, hi]. include_pad: whether the divisor counts the padding."""
@@ -103,7 +112,7 @@ class AvgPoolLayer(LayerOp):
         magnitude, ratio = max_magnitude(x.zero_point), x.scale / output.scale
         if len(counts) == 1:
             divisors = counts.clip(1)
-            pre_shift = max(0, (taps * magnitude).bit_length() - SUM_BITS)
+            pre_shift = best_pre_shift(taps, ratio)
         else:
             divisors, pre_shift = np.arange(taps + 1).clip(1), 0
         # the sum over k taps is at most k * magnitude, whatever k is

@@ -64,6 +64,11 @@ class Conv2dLayer(LinearLayer):
     window: Window = Window((1, 1))
     groups: int = 1
 
+    def respond(self, weight: np.ndarray, x: np.ndarray) -> np.ndarray:
+        patch = self.window.patches(x[None], 0).mean((0, 1, 2))
+        parts = zip(np.split(weight, self.groups), np.split(patch, self.groups, -1), strict=True)
+        return np.concatenate([np.einsum("oijc,ijc->o", w, p) for w, p in parts])
+
     def geometry(self, inputs: Sequence[Tensor]) -> dict[str, Any]:
         return {"window": self.window, "groups": self.groups, "pad_value": inputs[0].zero_point}
 

@@ -51,6 +51,10 @@ class DepthwiseLayer(LinearLayer):
     window: Window = Window((1, 1))
     groups: int = 1
 
+    def respond(self, weight: np.ndarray, x: np.ndarray) -> np.ndarray:
+        patch = self.window.patches(x[None], 0).mean((0, 1, 2))
+        return np.einsum("oij,ijo->o", weight[..., 0], np.repeat(patch, len(weight) // patch.shape[-1], -1))
+
     def geometry(self, inputs: Sequence[Tensor]) -> dict[str, Any]:
         return {"window": self.window, "pad_value": inputs[0].zero_point}
 

@@ -52,6 +52,9 @@ class FullyConnectedLayer(LinearLayer):
 
     int_op = FullyConnected
 
+    def respond(self, weight: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return weight @ x.ravel()
+
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         return int(self.weight.size)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from edgeq.errors import QuantizationError
@@ -13,7 +15,16 @@ EMPTY_SHIFT = 8  # of a channel without weights, where no other channel gives on
 
 
 class MinMaxWeights(QuantContext):
-    """Each channel's scale is the finest at which no weight saturates and no accumulator can overflow."""
+    """Each channel's scale is the finest at which no weight saturates and no accumulator can overflow.
+
+    means: tensor name -> mean of its stored values, for bias correction.
+    """
+
+    def __init__(self, means: Mapping[str, np.ndarray]):
+        self.means = means
+
+    def mean_input(self, layer: Layer) -> np.ndarray | None:
+        return self.means.get(layer.inputs[0])
 
     def weights(
         self, layer: Layer, effective: np.ndarray, bias: np.ndarray, output: Tensor
