@@ -99,7 +99,7 @@ class HostLibrary:
 
         setattr(self.lib, f"{self.name}_hook", hook)
         try:
-            for sample in range(count):  # noqa: B007  (read by the hook)
+            for sample in range(count):
                 self._load(feeds, sample)
                 self.function(self.pointer)
         finally:

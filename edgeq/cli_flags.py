@@ -13,7 +13,7 @@ Range = tuple[float, float]
 Named = tuple[str | None, Any]  # name of an input, None where it was left out, and the value
 
 
-class NamedValue(click.ParamType):
+class NamedValue(click.ParamType):  # type: ignore[type-arg]
     """NAME=VALUE, or VALUE alone where `bare`. The last = separates: an ONNX name may hold one itself."""
 
     form = "VALUE"
@@ -99,9 +99,7 @@ def by_name(values: Iterable[Named], flag: str, inputs: Iterable[str]) -> dict[s
     return found
 
 
-def input_specs(
-    path: Path, shapes: dict[str, Any], ranges: Iterable[Named], dtypes: Iterable[Named]
-) -> dict[str, Any]:
+def input_specs(path: Path, shapes: dict[str, Any], ranges: Iterable[Named], dtypes: Iterable[Named]) -> dict[str, Any]:
     """Input name -> InputSpec, from --input-range and --input-dtype. The model is only read where its names matter."""
     from edgeq.quantize import InputSpec  # noqa: PLC0415
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgeq._version import __version__
 from edgeq.calibrate import Samples, load_samples, observe
 from edgeq.check import CheckResult, check, stress_inputs
 from edgeq.emit import amalgamate, emit

@@ -67,6 +67,10 @@ class LayerOp:
         """This layer with a following Relu/Clip to [lo, hi] absorbed, or None where it cannot be."""
         return None
 
+    def as_function(self) -> object:
+        """Of two inputs, element by element: the expression (edgeq/ops/lut.py) in "x" and "y", else None."""
+        return None
+
     def never_negative(self, inputs: Sequence[bool]) -> bool:
         """Whether the output provably is never below zero, given the same of the inputs."""
         return False
@@ -255,7 +259,7 @@ class IntGraph:
                 raise UnsupportedModel(f"writes {node.output.name!r} a second time", node=node.name)
             if node.output.dtype not in LIMITS:
                 raise UnsupportedModel(f"has the unknown dtype {node.output.dtype!r}", node=node.name)
-            if node.output.frac_bits is None and not any(node.output.same_quantization(t) for t in node.inputs):
+            if node.output.frac_bits is None and all(t.scale != node.output.scale for t in node.inputs):
                 raise UnsupportedModel(f"output scale {node.output.scale} is not a power of two", node=node.name)
             node.op.validate(node.inputs, node.output)
             known[node.output.name] = node.output

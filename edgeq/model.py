@@ -119,8 +119,9 @@ class BuiltModel:
     def save(self, folder: str | Path) -> Path:
         """Writes the folder in one rename. Raises BadInput where something else than an edgeq folder is there."""
         target = Path(folder).resolve()
-        if target.exists() and not ((target / "manifest.json").is_file() or not any(target.iterdir())):
-            raise BadInput("exists and was not written by edgeq build", node=str(folder), hint="another -o FOLDER")
+        if target.exists() and not (is_built(target) or not any(target.iterdir())):
+            raise BadInput("exists and is not, or not only, what edgeq build wrote; it would be replaced", node=str(folder),
+                           hint="another -o FOLDER")  # fmt: skip
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
@@ -136,6 +137,16 @@ class BuiltModel:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return target
+
+
+def is_built(folder: Path) -> bool:
+    """Whether edgeq wrote the folder, and nothing else lies in it: then it may be replaced."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        known = {*manifest["files"], "manifest.json"}
+        return "edgeq" in manifest and all(entry.name in known for entry in folder.iterdir())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def dump(manifest: Mapping[str, Any]) -> str:

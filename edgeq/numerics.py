@@ -23,9 +23,9 @@ def saturate(v: np.ndarray, lo: int = -128, hi: int = 127, dtype: str = "int8") 
     return np.clip(v, lo, hi).astype(dtype)
 
 
-def round_half_up(x: np.ndarray) -> np.ndarray:
+def round_half_up(x: np.ndarray | float) -> np.ndarray:
     """floor(x + 1/2) as float64: how every real constant becomes an integer at build time."""
-    return np.floor(np.asarray(x, np.float64) + 0.5)
+    return np.asarray(np.floor(np.asarray(x, np.float64) + 0.5))
 
 
 def quantize(x: np.ndarray, scale: float, zero_point: int, dtype: str = "int8") -> np.ndarray:
@@ -55,23 +55,6 @@ def frac_bits_for(max_abs: float, limit: int = 127) -> int:
     while math.floor(max_abs * 2.0**f + 0.5) > limit:
         f -= 1
     return f
-
-
-def fixed_point(ratio: float, max_input: int, headroom: int = 2, max_shift: int = 30) -> tuple[int, int]:
-    """(m, shift) with m / 2^shift nearest to `ratio` while |m| * max_input < 2^(31 - headroom) and shift <= max_shift.
-
-    Exact for a power of two in reach, and then m is as small as it can be. max_input is the largest magnitude
-    that m is multiplied with.
-    """
-    if ratio == 0:
-        return 0, 0
-    bound = 2 ** (31 - headroom) / max(max_input, 1)
-    shift = min(max_shift, math.floor(math.log2(bound / abs(ratio))))
-    shift = max(shift, 0)
-    m = int(round_half_up(ratio * 2.0**shift))
-    while m % 2 == 0 and shift > 0 and m != 0:
-        m, shift = m // 2, shift - 1
-    return m, shift
 
 
 def sqnr_db(reference: np.ndarray, value: np.ndarray) -> float:

@@ -7,27 +7,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import jinja2
 
+from edgeq.check import CheckResult
+from edgeq.evaluate import LayerSqnr
 from edgeq.ir import Tensor
+from edgeq.plan import Plan
+from edgeq.report_memory import memory_map
 from edgeq.resources import TEMPLATES
-
-if TYPE_CHECKING:
-    from edgeq.compile import CompiledModel
-    from edgeq.plan import Plan
 
 Layers = Sequence[Mapping[str, Any]]  # as in manifest.json
 
 BOX_W, BOX_H, ROW, LANE_GAP, BYPASS, MARGIN = 216, 54, 84, 24, 28, 8  # the network's picture
-MAP_LEFT, MAP_RIGHT, MAP_TOP, MAP_H, MAP_BOTTOM, MAP_MAX_W = 64, 16, 44, 340, 40, 1000  # the memory map's
-COLUMN = (18, 64)  # narrowest and widest step of the memory map
-CHAR, LABEL_H = 6.2, 13  # of the small labels, about
 
 
-def render_report(model: CompiledModel) -> str:
+class Reported(Protocol):
+    """What the report reads of a CompiledModel, whose module lies above this one."""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def layer_sqnr(self) -> Sequence[LayerSqnr]: ...
+    @property
+    def check(self) -> CheckResult | None: ...
+
+
+def render_report(model: Reported) -> str:
     """The page for a compiled model: self-contained HTML, the same bytes for the same model."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=True,
@@ -90,14 +100,15 @@ def output_sqnr(manifest: Mapping[str, Any], sqnr: Mapping[str, float]) -> dict[
     return {p["name"]: by_tensor[p["tensor"]] for p in manifest["outputs"] if p["tensor"] in by_tensor}
 
 
-def tiles(model: CompiledModel, sqnr: Mapping[str, float]) -> list[dict[str, str]]:
+def tiles(model: Reported, sqnr: Mapping[str, float]) -> list[dict[str, str]]:
     """The figures at the top of the page."""
     m, plan, checked = model.manifest, model.plan, model.check
     bound = "the lower bound" if plan.arena_bytes <= plan.lower_bound else f"lower bound {plan.lower_bound:,} B"
     worst = min(output_sqnr(m, sqnr).values(), default=None)
     proof = f"{checked.elements:,} output bytes on {checked.vectors:,} inputs" if checked else "built with --no-check"
     return [
-        {"name": "RAM (arena)", "value": f"{plan.arena_bytes:,} B", "note": f"{kib(plan.arena_bytes)}; {bound}", "kind": ""},
+        {"name": "RAM (arena)", "value": f"{plan.arena_bytes:,} B",
+         "note": f"{kib(plan.arena_bytes)}; {bound}", "kind": ""},
         {"name": "Flash (constants)", "value": f"{m['constant_bytes']:,} B",
          "note": f"{kib(m['constant_bytes'])}; code comes on top", "kind": ""},
         {"name": "Multiply-accumulates", "value": f"{m['macs']:,}", "note": "one inference", "kind": ""},
@@ -241,116 +252,6 @@ def _curve(x: float, y: float, to_x: float, to_y: float) -> str:
     return f"L{to_x:g} {to_y:g}" if x == to_x else f"C{x:g} {half:g} {to_x:g} {half:g} {to_x:g} {to_y:g}"
 
 
-# ---------------------------------------------------------------- the memory map
-
-
-@dataclass(frozen=True)
-class Span:
-    """Bytes start..end of the arena, held from step `first` to `last`, both included."""
-
-    name: str
-    kind: str  # port, tensor, view or scratch
-    first: int
-    last: int
-    start: int
-    end: int
-
-
-def spans(plan: Plan) -> list[Span]:
-    """Everything that lives in the arena: tensors and scratch."""
-    tensors, life = plan.graph.tensors, plan.lifetimes()
-    ports = {t.name for t in (*plan.graph.inputs.values(), *plan.graph.outputs.values())}
-    views = {s.node.output.name for s in plan.steps if s.kernel is None}
-    found = []
-    for name, (first, last) in life.items():
-        kind = "port" if name in ports else "view" if name in views else "tensor"
-        found.append(Span(name, kind, first, last, plan.offsets[name], plan.offsets[name] + tensors[name].bytes))
-    for i, s in enumerate(plan.steps):
-        if s.scratch_bytes:
-            found.append(Span("scratch", "scratch", i, i, s.scratch_offset, s.scratch_offset + s.scratch_bytes))
-    return found
-
-
-def bytes_held(found: Sequence[Span], step: int) -> int:
-    """Bytes of the arena in use at a step, bytes that are shared counted once."""
-    held = reach = 0
-    for s in sorted((s for s in found if s.first <= step <= s.last), key=lambda s: s.start):
-        held += max(s.end - max(s.start, reach), 0)
-        reach = max(reach, s.end)
-    return held
-
-
-def memory_map(plan: Plan) -> dict[str, Any]:
-    """The arena over time: steps to the right, addresses upward."""
-    found, steps = spans(plan), len(plan.steps)
-    column = min(max((MAP_MAX_W - MAP_LEFT - MAP_RIGHT) / (steps + 2), COLUMN[0]), COLUMN[1])
-    scale = MAP_H / max(plan.arena_bytes, plan.lower_bound)
-    bottom = MAP_TOP + MAP_H
-
-    def place(s: Span) -> dict[str, float]:
-        box = {"x": MAP_LEFT + (s.first + 1) * column, "y": bottom - s.end * scale,
-               "w": (s.last - s.first + 1) * column, "h": (s.end - s.start) * scale}  # fmt: skip
-        return {key: round(value, 2) for key, value in box.items()}
-
-    held = [bytes_held(found, i) for i in range(steps)]
-    peak = held.index(max(held)) if held else 0
-    width = MAP_LEFT + MAP_RIGHT + (steps + 2) * column
-    rects = [{**place(s), "kind": s.kind, "title": _span_title(s), **_label(s, place(_own(s, found)))} for s in found]
-    every = max(1, math.ceil(26 / column))
-    return {
-        "width": round(max(width, 340)), "height": bottom + MAP_BOTTOM, "left": MAP_LEFT, "top": MAP_TOP,
-        "bottom": bottom, "right": round(width - MAP_RIGHT, 2), "rects": rects,
-        "shared": [place(s) for s in _shared(found)],
-        "peak": {"x": round(MAP_LEFT + (peak + 1) * column, 2), "w": round(column, 2), "step": peak,
-                 "middle": round(MAP_LEFT + (peak + 1.5) * column, 2), "bytes": max(held, default=0),
-                 "anchor": "start" if peak < steps / 2 else "end"},
-        "ticks": [{"y": round(bottom - at * scale, 2), "text": f"{at:,}"} for at in _ticks(plan.arena_bytes)],
-        "steps": [{"x": round(MAP_LEFT + (i + 1.5) * column, 2), "text": str(i)} for i in range(0, steps, every)],
-        "bound_y": round(bottom - plan.lower_bound * scale, 2), "arena": plan.arena_bytes, "bound": plan.lower_bound,
-    }  # fmt: skip
-
-
-def _span_title(s: Span) -> str:
-    return f"{s.name}: {s.end - s.start:,} bytes at {s.start:,}, steps {s.first} to {s.last}"
-
-
-def _label(s: Span, box: Mapping[str, float]) -> dict[str, Any]:
-    """The text that fits into a rectangle: along it, else upright, else none. x, y of its middle as tx, ty."""
-    texts = [f"{s.name} {s.end - s.start:,}", s.name]
-    middle = {"tx": round(box["x"] + box["w"] / 2, 2), "ty": round(box["y"] + box["h"] / 2, 2)}
-    for along, across, turned in ((box["w"], box["h"], False), (box["h"], box["w"], True)):
-        for text in texts:
-            if len(text) * CHAR + 6 <= along and across >= LABEL_H:
-                return {**middle, "text": text, "turned": turned}
-    return {**middle, "text": "", "turned": False}
-
-
-def _own(span: Span, found: Sequence[Span]) -> Span:
-    """The part of a span's time in which its bytes are its alone, where there is such a time."""
-    rivals = [s for s in found if s is not span and s.start < span.end and span.start < s.end]
-    alone = [i for i in range(span.first, span.last + 1) if not any(s.first <= i <= s.last for s in rivals)]
-    return replace(span, first=alone[0], last=alone[-1]) if alone else span
-
-
-def _shared(found: Sequence[Span]) -> list[Span]:
-    """Where two spans hold the same bytes at the same time."""
-    both = []
-    for i, a in enumerate(found):
-        for b in found[i + 1 :]:
-            s = Span("", "", max(a.first, b.first), min(a.last, b.last), max(a.start, b.start), min(a.end, b.end))
-            if s.first <= s.last and s.start < s.end:
-                both.append(s)
-    return both
-
-
-def _ticks(top: int) -> list[int]:
-    """Round addresses from 0 up, four to eight of them."""
-    step = 1
-    while top / step > 8:
-        step *= 2
-    return list(range(0, top + 1, step))
-
-
 # ---------------------------------------------------------------- charts and table
 
 
@@ -377,7 +278,7 @@ def sqnr_bars(layers: Layers, sqnr: Mapping[str, float]) -> list[dict[str, Any]]
 
 
 def drops(layers: Layers, sqnr: Mapping[str, float]) -> dict[str, float]:
-    """Layer -> dB that its output is below the worst of its inputs. Layers that were not measured pass on their inputs'."""
+    """Layer -> dB that its output is below the worst of its inputs; a layer not measured passes its inputs' on."""
     at: dict[str, float] = {}  # tensor -> SQNR
     lost: dict[str, float] = {}
     for x in layers:

@@ -26,11 +26,13 @@ from edgeq.quantize.activations import (
     choose_range,
     declared_input,
     squared_error,
+    with_headroom,
 )
 
 MODELS = Path(os.environ.get("EDGEQ_MODELS", Path(__file__).parents[2] / "shared" / "models"))
 ONE = {"in/x:0": (1, 4, 3)}
 TWO = {"a": (1, 4), "b": (1, 2, 2)}
+EXTREMES = np.array([[0.0, 1.0]])  # extremes, where a grid makes them matter not
 
 
 # ---------------------------------------------------------------- data
@@ -280,7 +282,7 @@ def test_features_with_an_odd_zero_point():
     assert grid is not None
     assert grid.scale == pytest.approx(0.5847029, rel=1e-6)
     assert (grid.lowest, grid.highest) == (-211, 38)
-    scale, zero_point = choose_input(histogram((q - 83) * np.float32(0.5847029)), grid)
+    scale, zero_point = choose_input(histogram((q - 83) * np.float32(0.5847029)), grid, EXTREMES)
     assert scale == grid.scale
     assert (-211 + zero_point) - -128 == 127 - (38 + zero_point)  # the same room at both ends
 
@@ -316,7 +318,7 @@ def test_any_grid_is_found_and_holds_its_values_exactly(scale, lowest, levels, d
         return
     grid = find_grid(x)
     assert grid is not None
-    step, zero_point = choose_input(histogram(x), grid)
+    step, zero_point = choose_input(histogram(x), grid, EXTREMES)
     assert -128 <= grid.lowest + zero_point <= zero_point <= grid.highest + zero_point <= 127
     back = dequantize(quantize(x, step, zero_point), step, zero_point)
     np.testing.assert_allclose(back, x, atol=2e-3 * step)
@@ -331,7 +333,7 @@ def test_grids_of_the_benchmark_data(task, scale, zero_point):
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
     x = loader.load(task, "calib")["x"][:20]
-    found = choose_input(histogram(*x), finder(*x))
+    found = choose_input(histogram(*x), finder(*x), EXTREMES)
     assert found[0] == pytest.approx(scale, rel=1e-6)
     assert zero_point is None or found[1] == zero_point
     assert np.abs(dequantize(quantize(x, *found), *found) - x).max() < 1e-3 * scale
@@ -507,13 +509,20 @@ def test_declared_range_is_covered(lo, hi, dtype):
 )
 def test_zero_point_of_a_grid(lowest, highest, expected):
     grid = Grid(0.5, lowest, highest)
-    assert choose_input(histogram(np.ones(1)), grid) == (0.5, expected)
+    assert choose_input(histogram(np.ones(1)), grid, EXTREMES) == (0.5, expected)
+
+
+def test_input_headroom_follows_the_spread_of_single_samples():
+    assert with_headroom(np.array([[0, 1], [0, 1], [0, 1]])) == (0, 1)  # all agree: none
+    assert with_headroom(np.array([[0, 0.5], [0, 0.6], [-1, 0.9]])) == (-2, pytest.approx(1.2))
+    scale, zero_point = choose_input(histogram([0.0, 0.9]), None, np.array([[0, 0.5], [0, 0.6], [0, 0.9]]))
+    assert (scale, zero_point) == (pytest.approx(1.2 / 255), -128)
 
 
 def test_input_without_a_grid():
     x = np.random.default_rng(3).standard_normal(5000).astype(np.float32)
-    scale, zero_point = choose_input(histogram(x), None)
+    scale, zero_point = choose_input(histogram(x), None, np.array([[x.min(), x.max()]]))
     assert scale == pytest.approx((float(x.max()) - float(x.min())) / 255)
     assert np.abs(dequantize(quantize(x, scale, zero_point), scale, zero_point) - x).max() <= 0.5001 * scale
-    assert choose_input(histogram(np.zeros(3)), None) == (2.0**-7, 0)
-    assert choose_input(histogram(np.full(3, 2.0)), None, "uint8") == (2 / 255, 0)
+    assert choose_input(histogram(np.zeros(3)), None, EXTREMES) == (2.0**-7, 0)
+    assert choose_input(histogram(np.full(3, 2.0)), None, np.array([[2.0, 2.0]]), "uint8") == (2 / 255, 0)

@@ -14,9 +14,9 @@ import jinja2
 import numpy as np
 
 from edgeq._version import __version__
-from edgeq.emit.c import c_type, comment, initializer, numbers, wrapped
+from edgeq.emit.c import comment
+from edgeq.emit.calls import CallText, Constants, call_texts
 from edgeq.ir import Tensor
-from edgeq.ops._base import Array, Call
 from edgeq.plan import Plan, Step
 from edgeq.resources import KERNELS, TEMPLATES
 
@@ -41,59 +41,22 @@ def environment() -> jinja2.Environment:
     )  # fmt: skip
 
 
-class _Arrays:
-    """Constant arrays under C names; equal ones are stored once."""
-
-    def __init__(self, prefix: str):
-        self.prefix = prefix
-        self.by_content: dict[tuple[str, bytes], str] = {}
-        self.entries: list[dict[str, Any]] = []
-        self.names: dict[int, str] = {}
-        self.added = 0
-
-    def add(self, wanted: str, array: Array) -> None:
-        key = (array.data.dtype.name, array.data.tobytes())
-        if key not in self.by_content:
-            name = f"{self.prefix}_{wanted}"
-            self.by_content[key] = name
-            self.entries.append({"name": name, "type": c_type(array.data), "size": array.data.size,
-                                 "shape": array.data.shape, "text": numbers(array.data)})  # fmt: skip
-            self.added += array.data.nbytes
-        self.names[id(array)] = self.by_content[key]
-
-
-def _arrays_in(params: Mapping[str, Any]) -> list[tuple[str, Array]]:
-    found = []
-    for field, value in params.items():
-        if isinstance(value, Array):
-            found.append((field, value))
-        elif isinstance(value, dict):
-            found += _arrays_in(value)
-    return found
-
-
 def emit(plan: Plan, name: str, origin: str = "") -> Emission:
     """The C of a plan. name: C identifier that prefixes every symbol; origin: the ONNX file's name, for comments."""
-    arrays = _Arrays(name)
+    constants = Constants(name)
     records: list[dict[str, Any]] = []
     layers: list[dict[str, Any]] = []
     for index, step in enumerate(plan.steps):
-        before = arrays.added
-        calls = step.kernel.calls(step.node) if step.kernel else []
-        for number, call in enumerate(calls):
-            symbol = f"l{index:02d}" + (f"_{number}" if len(calls) > 1 else "")
-            for field, array in _arrays_in(call.params):
-                arrays.add(f"{symbol}_{field}", array)
-            text = wrapped(initializer(call.params, arrays.names), 4)
-            records.append({"layer": index, "symbol": symbol, "step": step, "init": text,
-                            "arguments": _arguments(plan, step, call)})  # fmt: skip
-        layers.append(_describe(plan, index, step, arrays.added - before))
-    hashed = hashlib.sha256(json.dumps([layers, [e["text"] for e in arrays.entries]]).encode()).hexdigest()[:8]
+        before = constants.added
+        calls = call_texts(step.kernel, step.node, f"l{index:02d}", constants) if step.kernel else []
+        records += [{"layer": index, "call": c, "arguments": _arguments(plan, step, c)} for c in calls]
+        layers.append(_describe(plan, index, step, constants.added - before))
+    hashed = hashlib.sha256(json.dumps([layers, [e["text"] for e in constants.entries]]).encode()).hexdigest()[:8]
     kernels = [s.kernel for s in plan.steps if s.kernel]
     context = {
         "name": name, "NAME": name.upper(), "version": __version__, "origin": comment(origin), "plan": plan,
         "headers": sorted({k.source.replace(".c", ".h") for k in kernels}), "records": records, "layers": layers,
-        "arrays": arrays.entries, "inputs": _ports(plan, plan.graph.inputs, "INPUT"),
+        "arrays": constants.entries, "inputs": _ports(plan, plan.graph.inputs, "INPUT"),
         "outputs": _ports(plan, plan.graph.outputs, "OUTPUT"), "runtime_version": runtime_version(),
         "hash": hashed, "comment": comment,
     }  # fmt: skip
@@ -104,7 +67,7 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
         f"{name}_weights.c": "weights.c.j2", "CMakeLists.txt": "CMakeLists.txt.j2",
     }  # fmt: skip
     files = {file: environment().get_template(template).render(context) for file, template in rendered.items()}
-    return Emission(name, {**files, **sources}, layers, arrays.added, hashed)
+    return Emission(name, {**files, **sources}, layers, constants.added, hashed)
 
 
 def runtime_version() -> int:
@@ -126,9 +89,9 @@ def runtime_files(sources: Sequence[str]) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
-def _arguments(plan: Plan, step: Step, call: Call) -> str:
+def _arguments(plan: Plan, step: Step, call: CallText) -> str:
     inputs = [f"a + {plan.offsets[step.node.inputs[i].name]}" for i in call.inputs]
-    scratch = [f"a + {step.scratch_offset}"] if step.kernel and step.kernel.uses_scratch else []
+    scratch = [f"a + {step.scratch_offset}"] if call.scratch else []
     return ", ".join([*inputs, f"a + {plan.offsets[step.node.output.name]}", *scratch])
 
 

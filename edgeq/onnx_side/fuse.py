@@ -36,7 +36,7 @@ def _merge_unary(graph: FloatGraph) -> tuple[FloatGraph, bool]:
             continue
         clamp = layer.op.as_clamp()
         if isinstance(before.op, Unary):
-            op = Unary(substitute(layer.op.expr, before.op.expr))
+            op = Unary(substitute(layer.op.expr, x=before.op.expr))
         elif clamp is not None:
             op = before.op.with_clamp(*clamp)  # type: ignore[assignment]
         else:
@@ -55,7 +55,7 @@ def _function_of(graph: FloatGraph, producers: dict[str, Layer], tensor: str) ->
     found: list[tuple[str, Expr, tuple[str, ...]]] = [(tensor, "x", ())]
     while isinstance((layer := producers.get(found[-1][0])), Layer) and isinstance(layer.op, Unary):
         _, expr, nodes = found[-1]
-        found.append((layer.inputs[0], substitute(expr, layer.op.expr), (*layer.onnx_nodes, *nodes)))
+        found.append((layer.inputs[0], substitute(expr, x=layer.op.expr), (*layer.onnx_nodes, *nodes)))
     return found
 
 
@@ -63,17 +63,15 @@ def _merge_binary(graph: FloatGraph) -> tuple[FloatGraph, bool]:
     """x * f(x) and its kin: a binary layer whose operands are functions of one tensor is a function of that tensor."""
     producers = {layer.output: layer for layer in graph.layers}
     for layer in graph.layers:
-        function = getattr(layer.op, "function", None)
-        if function is None or len(layer.inputs) != 2:
-            continue
-        if len({graph.tensors[n].shape for n in (*layer.inputs, layer.output)}) != 1:
+        function = layer.op.as_function()
+        if function is None:
             continue
         right = {root: (expr, nodes) for root, expr, nodes in _function_of(graph, producers, layer.inputs[1])}
         for root, expr, nodes in _function_of(graph, producers, layer.inputs[0]):
             if root in right:
                 other, more = right[root]
                 names = tuple(dict.fromkeys((*nodes, *more, *layer.onnx_nodes)))
-                op = Unary(("clip", (function, expr, other), *layer.op.clamp()))  # type: ignore[attr-defined]
+                op = Unary(substitute(function, x=expr, y=other))
                 merged = Layer(layer.name, op, (root,), layer.output, names)
                 return _with_layers(graph, [merged if x is layer else x for x in graph.layers]), True
     return graph, False

@@ -15,7 +15,7 @@ from edgeq.ops._cases import activation
 from edgeq.ops._layout import ordered, output_index, tensor_shape
 from edgeq.ops._requant import prove_shift
 from edgeq.ops.depthwise_conv2d import scale_channels
-from edgeq.ops.lut import unary
+from edgeq.ops.lut import Expr, unary
 
 INF = float("inf")
 MAX_DIMS = 4  # of the C walk, edgeq_broadcast
@@ -202,6 +202,15 @@ class BinaryLayer(LayerOp):
 
     def with_clamp(self, lo: float, hi: float) -> LayerOp:
         return replace(self, lo=max(self.lo, lo), hi=min(self.hi, hi))
+
+    def combine(self) -> Expr:
+        """The operator as an expression in "x" and "y", without the clamp."""
+        raise NotImplementedError
+
+    def as_function(self) -> Expr:
+        if self.constant is not None or self.shapes[0] != self.shapes[1]:
+            return None
+        return ("clip", self.combine(), self.lo, self.hi)
 
     def params(self) -> int:
         return 0 if self.constant is None else self.constant.size

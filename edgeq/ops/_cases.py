@@ -30,5 +30,5 @@ def random_linear(shape: Shape, spread: int) -> tuple[np.ndarray, np.ndarray, np
     shift = np.full(channels, base, np.uint8)
     if spread == 1:
         shift = (shift + rng.integers(-1, 3, channels)).clip(1, 31).astype(np.uint8)
-    bias = rng.integers(-40, 40, channels) * 2.0**base
+    bias = rng.integers(-40, 40, channels) * 2**base
     return weight, bias.astype(np.int32), shift, (-128, -5)[spread], (127, 90)[spread]

@@ -14,6 +14,7 @@ from edgeq.ops._base import GraphBuilder, Operand, Params, View, onnx_rule
 from edgeq.ops._binary import BinaryKernel, BinaryLayer, BinaryOp, arrange, broadcast_params, case_nodes, of_one_tensor
 from edgeq.ops._linear import clamp_bounds
 from edgeq.ops._requant import finest_frac_bits, multipliers, prove_int32, rounding_bias
+from edgeq.ops.lut import Expr
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,9 @@ class AddLayer(BinaryLayer):
     """
 
     signs: tuple[int, int] = (1, 1)
+
+    def combine(self) -> Expr:
+        return ("add", ("mul", float(self.signs[0]), "x"), ("mul", float(self.signs[1]), "y"))
 
     def never_negative(self, inputs: Sequence[bool]) -> bool:
         return self.lo >= 0 or (self.signs == (1, 1) and self.never_negative_operands(inputs))

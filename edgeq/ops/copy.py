@@ -28,6 +28,7 @@ from edgeq.ops._base import (
     onnx_rule,
 )
 from edgeq.ops._cases import activation
+from edgeq.ops._layout import integers
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,8 @@ class CopyLayer(LayerOp):
 # ---------------------------------------------------------------- ONNX operators that are views
 
 
-def _ints(operand: Operand | list[int] | None) -> list[int] | None:
-    if operand is None or isinstance(operand, list):
-        return operand
-    return [int(v) for v in constant(operand, "shape, axes or bounds").reshape(-1)]
-
-
 def _axes(operand: Operand | list[int] | None, rank: int) -> list[int] | None:
-    axes = _ints(operand)
+    axes = integers(operand, "axes")
     return None if axes is None else [a % rank for a in axes]
 
 
@@ -148,7 +143,7 @@ def Transpose(b: GraphBuilder, x: Operand, *, perm: list[int] | None = None) -> 
 @onnx_rule
 def Reshape(b: GraphBuilder, x: Operand, shape: Operand, *, allowzero: int = 0) -> View:
     """constant shape; no code"""
-    view, target = dynamic(x, "input"), _ints(shape) or []
+    view, target = dynamic(x, "input"), integers(shape, "shape") or []
     if not allowzero:
         target = [view.shape[i] if n == 0 else n for i, n in enumerate(target)]
     return View(view.tensor, view.index.reshape(target))
@@ -173,7 +168,7 @@ def Squeeze(b: GraphBuilder, x: Operand, axes: Operand | None = None) -> View:
 @onnx_rule
 def Unsqueeze(b: GraphBuilder, x: Operand, axes: Operand) -> View:
     """constant axes; no code"""
-    view, wanted = dynamic(x, "input"), _ints(axes) or []
+    view, wanted = dynamic(x, "input"), integers(axes, "axes") or []
     return View(view.tensor, np.expand_dims(view.index, tuple(wanted)))
 
 
@@ -184,9 +179,9 @@ def Slice(
 ) -> View:  # fmt: skip
     """constant bounds, any step; a copy where its rows are not contiguous"""
     view = dynamic(x, "input")
-    begin, end = _ints(starts) or [], _ints(ends) or []
+    begin, end = integers(starts, "starts") or [], integers(ends, "ends") or []
     chosen = _axes(axes, view.index.ndim) or list(range(len(begin)))
-    stride = _ints(steps) or [1] * len(begin)
+    stride = integers(steps, "steps") or [1] * len(begin)
     index = view.index
     for axis, s, e, step in zip(chosen, begin, end, stride, strict=True):
         size = index.shape[axis]
@@ -204,7 +199,7 @@ def Split(
     b: GraphBuilder, x: Operand, split: Operand | None = None, *, axis: int = 0, num_outputs: int = 0
 ) -> tuple[View, ...]:
     """constant sizes; as Slice"""
-    view, sizes = dynamic(x, "input"), _ints(split)
+    view, sizes = dynamic(x, "input"), integers(split, "split")
     length = view.shape[axis]
     if sizes is None:
         each = -(-length // (num_outputs or b.outputs))
@@ -238,7 +233,7 @@ class CopyKernel(Kernel):
 def cases() -> Iterator[Node]:
     """Every permutation of a 3-D tensor; slices with offsets and negative steps; one element; six axes."""
     x = np.arange(3 * 4 * 5).reshape(3, 4, 5)
-    picks = [x.transpose(p) for p in itertools.permutations(range(3))]
+    picks: list[np.ndarray] = [x.transpose(p) for p in itertools.permutations(range(3))]
     picks += [x[1:, ::2, 1:4], x[::-1, :, ::-2], x[2:3, 3:4, 4:5], x[:, 1], x[..., :1]]
     six = np.arange(64).reshape((2,) * 6)
     picks += [six.transpose(5, 3, 1, 4, 2, 0)]

@@ -66,11 +66,11 @@ def evaluate(expr: Expr, x: F64) -> F64:
     return np.full_like(x, expr)
 
 
-def substitute(expr: Expr, inner: Expr) -> Expr:
-    """The expression with "x" replaced: outer(inner(x))."""
+def substitute(expr: Expr, **names: Expr) -> Expr:
+    """The expression with the names in it replaced: substitute(outer, x=inner) is outer(inner(x))."""
     if isinstance(expr, tuple):
-        return (expr[0], *(substitute(e, inner) for e in expr[1:]))
-    return inner if isinstance(expr, str) else expr
+        return (expr[0], *(substitute(e, **names) for e in expr[1:]))
+    return names.get(expr, expr) if isinstance(expr, str) else expr
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from edgeq.ops._base import GraphBuilder, Operand, Params, Unsupported, View, on
 from edgeq.ops._binary import BinaryKernel, BinaryLayer, BinaryOp, arrange, broadcast_params, case_nodes, of_one_tensor
 from edgeq.ops._linear import clamp_bounds
 from edgeq.ops._requant import finest_frac_bits, max_magnitude, multipliers, prove_int32, rounding_bias
+from edgeq.ops.lut import Expr
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,9 @@ class MulOp(BinaryOp):
 @dataclass(frozen=True, eq=False)
 class MulLayer(BinaryLayer):
     """first * second, clamped to [lo, hi]."""
+
+    def combine(self) -> Expr:
+        return ("mul", "x", "y")
 
     def never_negative(self, inputs: Sequence[bool]) -> bool:
         return self.lo >= 0 or self.never_negative_operands(inputs)

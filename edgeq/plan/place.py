@@ -133,23 +133,20 @@ def place(groups: Sequence[Block]) -> tuple[dict[str, int], int, int]:
         sorted(count, key=lambda i: (-finish[i], -extent[i])),
         sorted(count, key=lambda i: -extent[i] * (finish[i] - begin[i] + 1)),
     ]
+    packed = [(*_pack([groups[i] for i in order]), order) for order in orders]
+    offsets, size, winner = min(packed, key=lambda p: p[1])
     rng = random.Random(SEED)
-    best: tuple[dict[str, int], int] | None = None
-    for attempt in range(len(orders) + TRIES):
-        if attempt < len(orders):
-            order = orders[attempt]
-        else:  # swap a few blocks of the best order so far
-            order = list(winner)
-            for _ in range(rng.randint(1, 3)):
-                a, b = rng.randrange(len(order)), rng.randrange(len(order))
-                order[a], order[b] = order[b], order[a]
-        offsets, size = _pack([groups[i] for i in order])
-        if best is None or size < best[1]:
-            best, winner = (offsets, size), order
-        if best[1] <= bound:
+    for _ in range(TRIES):
+        if size <= bound:
             break
-    assert best is not None
-    return *best, bound
+        order = list(winner)
+        for _ in range(rng.randint(1, 3)):  # swap a few blocks of the best order so far
+            a, b = rng.randrange(len(order)), rng.randrange(len(order))
+            order[a], order[b] = order[b], order[a]
+        other, needed = _pack([groups[i] for i in order])
+        if needed < size:
+            offsets, size, winner = other, needed, order
+    return offsets, size, bound
 
 
 def _pack(order: Sequence[Block]) -> tuple[dict[str, int], int]:

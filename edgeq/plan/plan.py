@@ -9,7 +9,7 @@ from edgeq import ops
 from edgeq.errors import EdgeqError, UnsupportedModel
 from edgeq.ir import IntGraph, Node
 from edgeq.ops._base import Kernel
-from edgeq.plan.order import best_order
+from edgeq.plan.order import best_order, roots
 from edgeq.plan.place import blocks, lifetimes, place
 from edgeq.targets import Target
 
@@ -78,50 +78,39 @@ def make_plan(graph: IntGraph, target: Target) -> Plan:
 
 
 def check_plan(plan: Plan) -> Plan:
-    """Proves from addresses and lifetimes alone that no live bytes are overwritten. Returns the plan.
+    """Proves from addresses and lifetimes alone that no byte is overwritten while it is needed. Returns the plan.
 
-    Two tensors may share bytes only at a step where one dies as the other is written over it, as the kernel states,
-    or where one is an alias of the other. Raises EdgeqError.
+    Bytes may be shared by a tensor and its aliases, and by an output and an input that dies at that step where the
+    kernel allows just that distance. Raises EdgeqError.
     """
-    life, tensors = plan.lifetimes(), plan.graph.tensors
-
-    def span(name: str) -> tuple[int, int]:
-        return plan.offsets[name], plan.offsets[name] + tensors[name].bytes
-
-    source: dict[str, str] = {}  # the memory that an alias is a view of
+    life, tensors, root = plan.lifetimes(), plan.graph.tensors, roots(plan.graph)
+    needed_until: dict[str, int] = {}  # root -> last step at which it or one of its aliases is read
+    for name, (_, last) in life.items():
+        needed_until[root[name]] = max(needed_until.get(root[name], -1), last)
     for i, step in enumerate(plan.steps):
-        out = step.node.output.name
+        node, out = step.node, step.node.output.name
+        start, end = plan.offsets[out], plan.offsets[out] + node.output.bytes
         if step.kernel is None:
-            source[out] = source.get(step.node.inputs[0].name, step.node.inputs[0].name)
-            if plan.offsets[out] != plan.offsets[step.node.inputs[0].name] + step.node.op.offset:  # type: ignore[attr-defined]
-                raise EdgeqError(f"alias {out!r} is not where its source is", node=step.node.name)
+            if start != plan.offsets[node.inputs[0].name] + node.op.offset:  # type: ignore[attr-defined]
+                raise EdgeqError(f"alias {out!r} is not where its source is", node=node.name)
             continue
         allowed = {
-            step.node.inputs[k].name
-            for k, distance in step.kernel.overlays(step.node).items()
-            if plan.offsets[step.node.inputs[k].name] == plan.offsets[out] + distance
-            and not any(r > i for n, (_, r) in life.items() if _root(source, n) == _root(source, step.node.inputs[k].name))
+            node.inputs[k].name
+            for k, distance in step.kernel.overlays(node).items()
+            if plan.offsets[node.inputs[k].name] == start + distance and needed_until[root[node.inputs[k].name]] <= i
         }
-        written = [span(out)]
-        if step.scratch_bytes:
-            written.append((step.scratch_offset, step.scratch_offset + step.scratch_bytes))
+        scratch = (step.scratch_offset, step.scratch_offset + step.scratch_bytes)
+        if max(end, scratch[1]) > plan.arena_bytes:
+            raise EdgeqError(f"step {i} writes past the arena of {plan.arena_bytes} bytes", node=node.name)
+        if _meet(scratch, (start, end)):
+            raise EdgeqError(f"scratch of step {i} overlaps its output", node=node.name)
         for name, (first, last) in life.items():
-            needed = first < i <= last and name != out
-            low, high = span(name)
-            for k, (start, end) in enumerate(written):
-                shares = needed and low < end and start < high
-                if shares and not (k == 0 and (name in allowed or (last <= i and _aliased(source, name, allowed)))):
-                    raise EdgeqError(f"step {i} overwrites {name!r} while it is needed", node=step.node.name)
-        if any(end > plan.arena_bytes for _, end in written):
-            raise EdgeqError(f"step {i} writes past the arena of {plan.arena_bytes} bytes", node=step.node.name)
-        if len(written) == 2 and written[0][0] < written[1][1] and written[1][0] < written[0][1]:
-            raise EdgeqError(f"scratch of step {i} overlaps its output", node=step.node.name)
+            span = plan.offsets[name], plan.offsets[name] + tensors[name].bytes
+            if first < i <= last and (_meet(scratch, span) or (_meet((start, end), span) and name not in allowed)):
+                raise EdgeqError(f"step {i} overwrites {name!r} while it is needed", node=node.name)
     return plan
 
 
-def _root(source: Mapping[str, str], name: str) -> str:
-    return source.get(name, name)
-
-
-def _aliased(source: Mapping[str, str], name: str, allowed: set[str]) -> bool:
-    return any(_root(source, name) == _root(source, other) for other in allowed)
+def _meet(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Whether two byte ranges (exclusive ends) share a byte; an empty one shares none."""
+    return max(a[0], b[0]) < min(a[1], b[1])

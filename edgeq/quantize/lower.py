@@ -76,9 +76,8 @@ class _Lowering:
     def __init__(self, graph: FloatGraph, seen: Observations, options: QuantOptions, caps: dict[str, int]):
         self.graph, self.seen, self.options, self.caps = graph, seen, options, caps
         self.group = _groups(graph)
-        self.ctx = MinMaxWeights({
-            name: t.from_onnx(seen.means[t.onnx_name])[0] for name, t in graph.tensors.items() if t.onnx_name is not None
-        })  # fmt: skip
+        means = {n: t.from_onnx(seen.means[t.onnx_name])[0] for n, t in graph.tensors.items() if t.onnx_name is not None}
+        self.ctx = MinMaxWeights(means)
         self.never_negative: dict[str, bool] = {}
         self.chosen: dict[str, Quantization] = {}
         self.tensors: dict[str, Tensor] = {}

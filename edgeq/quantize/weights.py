@@ -56,8 +56,8 @@ def channel_frac_bits(effective: np.ndarray, bias: np.ndarray, output: Tensor, n
     if (frac < output.frac_bits).any():
         channel = int(np.argmin(frac))
         raise QuantizationError(
-            f"channel {channel} has weights up to {largest[channel]:.4g} and bias {bias[channel]:.4g}: its accumulator has "
-            f"{frac[channel]} frac_bits, its output {output.frac_bits}", node=node,
+            f"channel {channel} has weights up to {largest[channel]:.4g} and bias {bias[channel]:.4g}: its accumulator "
+            f"has {frac[channel]} frac_bits, its output {output.frac_bits}", node=node,
             hint="a wider output range (--method minmax), or clip the model's weights",
         )  # fmt: skip
     return frac

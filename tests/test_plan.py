@@ -1,0 +1,176 @@
+"""The memory plan on random graphs: nothing live overlaps, the bound is a bound, the order is best."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeq.errors import EdgeqError
+from edgeq.ir import IntGraph, Node, Tensor
+from edgeq.ops.alias import Alias
+from edgeq.ops.concat import ConcatOp
+from edgeq.ops.copy import Copy, Strides
+from edgeq.ops.lut import Lut
+from edgeq.plan import check_plan, make_plan
+from edgeq.plan.order import best_order, roots
+from edgeq.plan.place import _pack, blocks, lower_bound, place
+from edgeq.targets import TARGETS
+
+GENERIC = TARGETS["generic"]
+TABLE = np.zeros(256, np.int8)
+
+
+def vector(name: str, n: int) -> Tensor:
+    return Tensor(name, (n,), 1.0, 0)
+
+
+@st.composite
+def graphs(draw, max_nodes: int = 12):
+    """Random graphs of tables (may be in place), copies (may not), joins and aliases; some tensors are outputs."""
+    tensors = [vector("x", draw(st.integers(1, 300)))]
+    if draw(st.booleans()):
+        tensors.append(vector("x2", draw(st.integers(1, 300))))
+    inputs = {t.name: t for t in tensors}
+    nodes = []
+    for i in range(draw(st.integers(1, max_nodes))):
+        a = draw(st.sampled_from(tensors))
+        kind = draw(st.sampled_from(["lut", "copy", "concat", "alias"]))
+        if kind == "lut":
+            op, ins, out = Lut(TABLE), (a,), vector(f"t{i}", a.elements)
+        elif kind == "copy":
+            n = draw(st.integers(1, a.elements))
+            op, ins, out = Copy(Strides(0, (n,), (1,))), (a,), vector(f"t{i}", n)
+        elif kind == "concat":
+            b = draw(st.sampled_from(tensors))
+            op, ins = ConcatOp(1, (a.elements, b.elements)), (a, b)
+            out = vector(f"t{i}", a.elements + b.elements)
+        else:
+            offset = draw(st.integers(0, (a.elements - 1) // 4)) * 4
+            n = draw(st.integers(1, a.elements - offset))
+            op, ins, out = Alias(offset, n), (a,), vector(f"t{i}", n)
+        nodes.append(Node(f"n{i}", op, ins, out))
+        tensors.append(out)
+    made = [n.output for n in nodes]
+    chosen = draw(st.lists(st.sampled_from(made), min_size=1, max_size=2, unique_by=lambda t: t.name))
+    outputs = {t.name: t for t in [made[-1], *chosen]}
+    return IntGraph(tuple(nodes), inputs, outputs).validate()
+
+
+def simulate(plan, seed: int = 0) -> None:
+    """Runs the plan on one real arena, with labels instead of numbers, and sees that each node reads what was written."""
+    arena = np.zeros(plan.arena_bytes, np.int64)
+    rng = np.random.default_rng(seed)
+    truth: dict[str, np.ndarray] = {}
+
+    def view(t: Tensor) -> np.ndarray:
+        return arena[plan.offsets[t.name] : plan.offsets[t.name] + t.elements]
+
+    for t in plan.graph.inputs.values():
+        truth[t.name] = rng.integers(1, 2**62, t.elements)
+        view(t)[:] = truth[t.name]
+    for step in plan.steps:
+        node = step.node
+        for t in node.inputs:
+            np.testing.assert_array_equal(view(t), truth[t.name], err_msg=f"{node.name} reads {t.name}")
+        if isinstance(node.op, Lut):  # labels change, as the values of a table do
+            out = truth[node.inputs[0].name] + 1
+        else:
+            out = node.reference(*(truth[t.name][None] for t in node.inputs))[0]
+        truth[node.output.name] = out
+        view(node.output)[:] = out
+    for t in plan.graph.outputs.values():
+        np.testing.assert_array_equal(view(t), truth[t.name])
+
+
+@settings(max_examples=300, deadline=None)
+@given(graphs())
+def test_no_live_tensor_is_overwritten(graph):
+    plan = make_plan(graph, GENERIC)
+    simulate(plan)
+    assert plan.lower_bound <= plan.arena_bytes
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(max_nodes=6))
+def test_the_lower_bound_is_below_the_best_of_all_placements(graph):
+    plan = make_plan(graph, GENERIC)
+    order = [s.node for s in plan.steps]
+    overlays = {s.node.name: s.kernel.overlays(s.node) for s in plan.steps if s.kernel}
+    groups = blocks(graph, order, overlays, {})
+    if len(groups) <= 6:
+        sizes = []
+        for permutation in itertools.permutations(groups):  # the best first fit over all orders is an optimal placement
+            sizes.append(_pack(permutation)[1])
+        assert lower_bound(groups) <= min(sizes) == plan.arena_bytes
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(max_nodes=6))
+def test_the_order_needs_no_more_than_any_other(graph):
+    def peak(order) -> int:
+        root = roots(graph)
+        done: set[str] = set()
+        live = {n for n in root if n in {t.name for t in graph.inputs.values()}}
+        most = sum(-(-graph.tensors[n].bytes // 4) * 4 for n in live)
+        kept = {root[t.name] for t in graph.outputs.values()}
+        live &= kept | {root[t.name] for node in graph.nodes for t in node.inputs}  # an input nobody reads is free
+        for node in order:
+            out = node.output.name
+            if root[out] == out:
+                live.add(out)
+            most = max(most, sum(-(-graph.tensors[n].bytes // 4) * 4 for n in live))
+            done.add(node.name)
+            readers = {n: [m for m in graph.nodes if any(root[t.name] == n for t in m.inputs)] for n in live}
+            live = {n for n in live if n in kept or any(m.name not in done for m in readers[n])}
+        return most
+
+    def valid(order) -> bool:
+        seen = {t.name for t in graph.inputs.values()}
+        for node in order:
+            if any(t.name not in seen for t in node.inputs):
+                return False
+            seen.add(node.output.name)
+        return True
+
+    everyone = [peak(p) for p in itertools.permutations(graph.nodes) if valid(p)]
+    assert peak(best_order(graph, {}, {})) == min(everyone)
+
+
+def test_a_residual_add_is_laid_over_one_operand_only():
+    x, y, z = vector("x", 40), vector("y", 40), vector("z", 80)
+    graph = IntGraph(
+        (Node("n0", Lut(TABLE), (x,), y), Node("n1", ConcatOp(1, (40, 40)), (x, y), z)), {"x": x}, {"z": z}
+    )
+    plan = make_plan(graph, GENERIC)
+    assert plan.arena_bytes == 80 == plan.lower_bound  # both operands already lie in their place
+    assert (plan.offsets["x"], plan.offsets["y"]) == (0, 40)
+
+
+def test_a_broken_plan_is_refused():
+    x, y, z = vector("x", 40), vector("y", 40), vector("z", 80)
+    graph = IntGraph(
+        (Node("n0", Copy(Strides(0, (40,), (1,))), (x,), y), Node("n1", ConcatOp(1, (40, 40)), (x, y), z)),
+        {"x": x}, {"z": z},
+    )  # fmt: skip
+    plan = make_plan(graph, GENERIC)
+    for change in ({"y": plan.offsets["x"]}, {"y": plan.offsets["x"] + 36}, {"z": plan.offsets["z"] + 4}):
+        with pytest.raises(EdgeqError, match="step"):
+            check_plan(replace(plan, offsets={**plan.offsets, **change}))
+
+
+def test_placement_is_the_same_every_time():
+    x = vector("x", 33)
+    nodes, last = [], x
+    for i in range(8):
+        out = vector(f"t{i}", 10 + 7 * i % 23)
+        nodes.append(Node(f"n{i}", Copy(Strides(0, (min(out.elements, last.elements),), (1,))), (last,),
+                          vector(f"t{i}", min(out.elements, last.elements))))  # fmt: skip
+        last = nodes[-1].output
+    graph = IntGraph(tuple(nodes), {"x": x}, {"y": last})
+    groups = blocks(graph, nodes, {}, {})
+    assert place(groups) == place(groups)
