@@ -21,6 +21,7 @@ from edgeq.errors import BuildFailed
 FLAGS = ("-std=c99", "-O2", "-fPIC", "-shared", "-DEDGEQ_HOOKS")
 POISON = 0xA5  # what the arena holds before a run: nothing may depend on it
 
+HOOKS_FILE = "hooks-of-check.c"  # no generated file has a hyphen
 HOOKS = """
 #include "{name}.h"
 void (*{name}_hook)(int layer) = 0;
@@ -49,9 +50,9 @@ class HostLibrary:
         self.manifest, self.name = manifest, manifest["model"]
         self.folder = tempfile.TemporaryDirectory(prefix="edgeq_")
         root = Path(self.folder.name)
-        for file, text in {**files, "hooks.c": HOOKS.format(name=self.name)}.items():
-            (root / file).write_text(text)
-        sources = sorted(f for f in [*files, "hooks.c"] if f.endswith(".c"))
+        for file, text in {**files, HOOKS_FILE: HOOKS.format(name=self.name)}.items():
+            (root / file).write_text(text, encoding="utf-8")
+        sources = sorted(f for f in [*files, HOOKS_FILE] if f.endswith(".c"))
         command = [compiler(), *FLAGS, *flags, "-I.", *sources, "-o", "model.so"]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         if done.returncode:

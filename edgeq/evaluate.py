@@ -54,14 +54,12 @@ def evaluate(
     for start in range(0, len(samples), CHUNK):
         part = samples.slice(start, start + CHUNK)
         float_values = run_float(runner, part)
-        stored = model.stored(part.stack())
-        integer = model.library.trace(stored)
+        integer = model.library.trace(model.stored(part.stack()))
         meter.add(float_values, integer)
         for name, port in model.outputs.items():
-            record = next(p for p in model.manifest["outputs"] if p["name"] == name)
-            q = port.load(integer[record["tensor"]] if record["tensor"] in integer else stored[next(iter(stored))])
+            real = dequantize(port.load(integer[port.tensor]), port.scale, port.zero_point)
             outputs[name][0].append(float_values[name].reshape(len(part), -1))
-            outputs[name][1].append(dequantize(q, port.scale, port.zero_point).reshape(len(part), -1))
+            outputs[name][1].append(real.reshape(len(part), -1))
         if progress:
             progress(min(start + CHUNK, len(samples)), len(samples))
     joined = {n: (np.concatenate(a), np.concatenate(b)) for n, (a, b) in outputs.items()}

@@ -26,7 +26,7 @@ class Port:
     """An input or output as manifest.json describes it: between ONNX-side float arrays and stored integers."""
 
     def __init__(self, record: Mapping[str, Any]):
-        self.name, self.dtype = record["name"], record["dtype"]
+        self.name, self.tensor, self.dtype = record["name"], record["tensor"], record["dtype"]
         self.scale, self.zero_point = record["scale"], record["zero_point"]
         self.stored = tuple(record["shape"][1:])
         onnx_shape = tuple(record["onnx_shape"])
@@ -60,11 +60,11 @@ class BuiltModel:
 
     @classmethod
     def open(cls, folder: str | Path) -> BuiltModel:
-        """Reads a folder that `edgeq build` wrote. Raises BadInput where it is none or was edited."""
+        """Reads a folder that `edgeq build` wrote. Raises BadInput where it is none."""
         folder = Path(folder)
         try:
-            manifest = json.loads((folder / "manifest.json").read_text())
-            texts = {f: (folder / f).read_text() for f in manifest["files"] if f.endswith((".c", ".h"))}
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            texts = {f: (folder / f).read_text(encoding="utf-8") for f in manifest["files"] if f.endswith((".c", ".h"))}
             float_model = (folder / manifest["float_model"]).read_bytes()
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise BadInput(f"is not a folder that edgeq build wrote ({e})", node=str(folder),
@@ -94,9 +94,10 @@ class BuiltModel:
         missing = [n for n in self.inputs if n not in given]
         if missing:
             raise BadInput(f"no array for input {missing[0]!r}", node=self.name, hint=f"inputs: {', '.join(self.inputs)}")
-        if len({len(given[n]) for n in self.inputs}) > 1:
+        stored = {n: p.store(np.asarray(given[n])) for n, p in self.inputs.items()}
+        if len({len(q) for q in stored.values()}) > 1:
             raise BadInput("inputs have different sample counts", node=self.name, hint="axis 0 is the sample")
-        return {n: p.store(np.asarray(given[n])) for n, p in self.inputs.items()}
+        return stored
 
     def run(self, x: Data) -> Any:
         """Runs the compiled C.
@@ -128,9 +129,9 @@ class BuiltModel:
             new, old = scratch / "new", scratch / "old"
             new.mkdir()
             for file, text in self.files.items():
-                (new / file).write_text(text, newline="\n")
+                (new / file).write_text(text, encoding="utf-8", newline="\n")
             (new / self.manifest["float_model"]).write_bytes(self.float_model)
-            (new / "manifest.json").write_text(dump(self.manifest), newline="\n")
+            (new / "manifest.json").write_text(dump(self.manifest), encoding="utf-8", newline="\n")
             if target.exists():
                 os.replace(target, old)
             os.replace(new, target)
