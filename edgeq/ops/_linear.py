@@ -75,7 +75,7 @@ class LinearLayer(LayerOp):
     def max_frac_bits(self, inputs: Sequence[Tensor]) -> int | None:
         """Where even a weight rounded to 7 bits would need a left shift afterwards."""
         effective = np.abs(self.weight.astype(np.float64)) * inputs[0].scale
-        return int(np.floor(np.log2(127 / max(float(effective.max(initial=0)), 2.0**-60))))
+        return int(np.floor(np.log2(127 / max(float(effective.max(initial=0)), 2.0**-120))))
 
     def params(self) -> int:
         return int(self.weight.size + self.bias.size)
