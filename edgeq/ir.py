@@ -99,9 +99,7 @@ class LayerOp:
 class QuantContext:
     """What a quantisation rule may ask of the quantiser; implemented in edgeq/quantize, which ops must not import."""
 
-    def weights(
-        self, layer: Layer, effective: np.ndarray, bias: np.ndarray, output: Tensor
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def weights(self, layer: Layer, effective: np.ndarray, bias: np.ndarray, output: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Rounds weights per output channel.
 
         effective: (O, ...) float64, real weight times input scale, so real accumulator = sum(effective * (q - zp));
@@ -156,7 +154,10 @@ class FloatGraph:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A quantised activation: real = (q - zero_point) * scale. Only network inputs may have a scale not a power of two."""
+    """A quantised activation: real = (q - zero_point) * scale.
+
+    Only a network input, and what is moved from it unchanged, may have a scale that is not a power of two.
+    """
 
     name: str
     shape: Shape
@@ -188,7 +189,7 @@ class IntOp:
     name: ClassVar[str]  # the operator's name: the module's, the C header's and SPEC.md section's
 
     def reference(self, *inputs: np.ndarray) -> np.ndarray:
-        """Inputs (N, *shape) in their dtypes -> output (N, *shape) int8, exactly as every kernel computes it."""
+        """Inputs (N, *shape) in their dtypes -> output (N, *shape), exactly as every kernel computes it."""
         raise NotImplementedError
 
     def validate(self, inputs: Sequence[Tensor], output: Tensor) -> None:

@@ -150,3 +150,18 @@ def test_declared_inputs(tmp_path):
         edgeq.compile_model(file, IMAGES, inputs={"z": edgeq.InputSpec((-2, 2))})
     with pytest.raises(BadInput, match="must be lowest <= 0 <= highest"):
         edgeq.compile_model(file, IMAGES, inputs={"x": edgeq.InputSpec((1, 2))})
+
+
+@pytest.mark.parametrize("clips", [[(-1, 0), (0.5, 0.7)], [(0.5, 0.7), (-1, 0)], [(-1, 1), (0.2, 3)], [(1, -1)]])
+def test_clips_after_each_other_are_one_clamp(tmp_path, clips):
+    nodes, weights, last = [conv("x", "w", "a")], {"w": weight(4, 3, 3, 3)}, "a"
+    for i, (lo, hi) in enumerate(clips):
+        weights |= {f"lo{i}": np.float32(lo), f"hi{i}": np.float32(hi)}
+        nodes.append(("Clip", [last, f"lo{i}", f"hi{i}"], [f"c{i}"], {}))
+        last = f"c{i}"
+    model = edgeq.compile_model(save(tmp_path, nodes, {"x": (1, 3, 6, 6)}, [last], weights), IMAGES)
+    assert len(model.graph.nodes) == 1
+    exact = model.run_reference(IMAGES)
+    for lo, hi in clips:
+        exact = np.minimum(np.maximum(exact, lo), hi)
+    assert np.abs(model.run(IMAGES) - exact).max() <= model.graph.nodes[0].output.scale / 2

@@ -13,7 +13,7 @@ from edgeq.numerics import frac_bits_for, quantize
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import ordered, output_index, tensor_shape
-from edgeq.ops._requant import prove_shift
+from edgeq.ops._requant import narrowed, prove_clamp, prove_shift
 from edgeq.ops.depthwise_conv2d import scale_channels
 from edgeq.ops.lut import Expr, unary
 
@@ -186,6 +186,7 @@ class BinaryOp(IntOp):
         if self.loops > MAX_DIMS:
             raise QuantizationError(f"broadcast {self.shapes} needs more than {MAX_DIMS} nested loops")
         prove_shift(self.shift)
+        prove_clamp(self.lo, self.hi)
 
     def weight_bytes(self) -> int:
         return 0 if self.constant is None else self.constant.size
@@ -201,7 +202,8 @@ class BinaryLayer(LayerOp):
     hi: float = INF
 
     def with_clamp(self, lo: float, hi: float) -> LayerOp:
-        return replace(self, lo=max(self.lo, lo), hi=min(self.hi, hi))
+        lo, hi = narrowed(self.lo, self.hi, lo, hi)
+        return replace(self, lo=lo, hi=hi)
 
     def combine(self) -> Expr:
         """The operator as an expression in "x" and "y", without the clamp."""

@@ -12,6 +12,7 @@ from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, QuantContext, Shape, Tensor
 from edgeq.numerics import INT32_MAX, round_half_up, saturate
 from edgeq.ops._base import Array, Params
+from edgeq.ops._requant import clamp_bounds, narrowed, prove_clamp
 
 INF = float("inf")
 MAX_SHIFT = 31
@@ -41,6 +42,7 @@ class LinearOp(IntOp):
             raise QuantizationError(f"{channels} channels, {len(self.bias)} biases, {len(self.shift)} shifts")
         if self.weight.dtype != np.int8 or self.bias.dtype != np.int32 or self.shift.dtype != np.uint8:
             raise QuantizationError("weights must be int8, biases int32, shifts uint8")
+        prove_clamp(self.lo, self.hi)
         if self.shift.max(initial=0) > MAX_SHIFT:
             raise QuantizationError(f"shift {self.shift.max()} is over {MAX_SHIFT}")
         magnitude = np.abs(self.weight.reshape(channels, -1).astype(np.int64)).sum(1) * 128
@@ -67,7 +69,8 @@ class LinearLayer(LayerOp):
     int_op: ClassVar[type[LinearOp]]
 
     def with_clamp(self, lo: float, hi: float) -> LayerOp:
-        return replace(self, lo=max(self.lo, lo), hi=min(self.hi, hi))
+        lo, hi = narrowed(self.lo, self.hi, lo, hi)
+        return replace(self, lo=lo, hi=hi)
 
     def never_negative(self, inputs: Sequence[bool]) -> bool:
         return self.lo >= 0
@@ -120,12 +123,6 @@ class LinearLayer(LayerOp):
             return 0.0
         error = effective - weight / scale.reshape(-1, *(1,) * (weight.ndim - 1))
         return self.respond(error, mean / x.scale)
-
-
-def clamp_bounds(lo: float, hi: float, output: Tensor) -> tuple[int, int]:
-    """Real clamp bounds as integers of the output tensor, within int8."""
-    q = [saturate(round_half_up(np.clip(b / output.scale, -1e6, 1e6)) + output.zero_point) for b in (lo, hi)]
-    return int(q[0]), int(q[1])
 
 
 def conv_macs(weight: np.ndarray, output: Shape) -> int:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from edgeq.errors import QuantizationError
-from edgeq.numerics import INT32_MAX, round_half_up
+from edgeq.ir import Tensor
+from edgeq.numerics import INT32_MAX, round_half_up, saturate
 
 PRODUCT_BITS = 30  # sum |m * q| stays below 2^30 ...
 MAX_SHIFT = 22  # ... and the output zero point's share of the bias below 128 << 22 = 2^29
@@ -57,3 +58,20 @@ def prove_shift(shift: int) -> None:
 def max_magnitude(zero_point: int) -> int:
     """Largest |q - zero_point| of an int8 tensor."""
     return max(127 - zero_point, zero_point + 128)
+
+
+def narrowed(lo: float, hi: float, new_lo: float, new_hi: float) -> tuple[float, float]:
+    """The bounds of a layer clamped to [lo, hi], then to [new_lo, new_hi]."""
+    return min(max(lo, new_lo), new_hi), min(max(hi, new_lo), new_hi)
+
+
+def clamp_bounds(lo: float, hi: float, output: Tensor) -> tuple[int, int]:
+    """Real clamp bounds as integers of the output tensor, within int8."""
+    q = [saturate(round_half_up(np.clip(b / output.scale, -1e6, 1e6)) + output.zero_point) for b in (lo, hi)]
+    return int(q[0]), int(q[1])
+
+
+def prove_clamp(lo: int, hi: int) -> None:
+    """Raises QuantizationError for bounds that are no int8 interval."""
+    if not -128 <= lo <= hi <= 127:
+        raise QuantizationError(f"clamp bounds {lo}..{hi} are not within -128..127")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from edgeq.ir import Shape
 from edgeq.ops._base import Params, Unsupported
 
 Pair = tuple[int, int]
+MAX_FIELD = 32767  # of the C struct edgeq_window
+MAX_PADDED = 1 << 24  # pixels of a padded input
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,9 @@ class Window:
 
     def params(self, in_shape: Shape, out_shape: Shape) -> Params:
         """The geometry as fields of the C struct edgeq_window. Raises UnsupportedModel over its 16-bit fields."""
-        if max(*in_shape, *out_shape) > 32767:
-            raise UnsupportedModel(f"a dimension of {max(*in_shape, *out_shape)} is over 32767", hint="a smaller input")
+        if max(*in_shape, *out_shape) > MAX_FIELD:
+            fact = f"a dimension of {max(*in_shape, *out_shape)} is over {MAX_FIELD}"
+            raise UnsupportedModel(fact, hint="a smaller input")
         return {
             "in_h": in_shape[0], "in_w": in_shape[1], "out_h": out_shape[0], "out_w": out_shape[1],
             "kernel_h": self.kernel[0], "kernel_w": self.kernel[1],
@@ -101,6 +105,11 @@ def window_of(
         raise Unsupported(f"auto_pad {auto_pad!r} is not supported")
     if min(pads) < 0:
         raise Unsupported(f"negative pads {pads} are not supported")
+    fields = [*kernel, *strides, *dilations]
+    if not (len(strides) == len(dilations) == rank and len(pads) == 2 * rank and 1 <= min(fields) and max(fields) <= MAX_FIELD):
+        raise Unsupported(f"kernel {kernel}, strides {strides}, dilations {dilations}, pads {pads} are not a window")
+    if math.prod(n + p + q for n, p, q in zip(spatial, pads, pads[rank:], strict=False)) > MAX_PADDED:
+        raise Unsupported(f"pads {pads} are too large")
     if rank == 1:
         kernel, strides, dilations = [1, *kernel], [1, *strides], [1, *dilations]
         pads = [0, pads[0], 0, pads[1]]

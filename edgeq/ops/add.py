@@ -12,8 +12,7 @@ from edgeq.ir import IntOp, Layer, Node, QuantContext, Tensor
 from edgeq.numerics import saturate
 from edgeq.ops._base import GraphBuilder, Operand, Params, View, onnx_rule
 from edgeq.ops._binary import BinaryKernel, BinaryLayer, BinaryOp, arrange, broadcast_params, case_nodes, of_one_tensor
-from edgeq.ops._linear import clamp_bounds
-from edgeq.ops._requant import finest_frac_bits, multipliers, prove_int32, rounding_bias
+from edgeq.ops._requant import clamp_bounds, finest_frac_bits, multipliers, prove_int32, rounding_bias
 from edgeq.ops.lut import Expr
 
 

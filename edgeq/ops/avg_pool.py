@@ -15,9 +15,19 @@ from edgeq.numerics import round_shift, saturate
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, View, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import integers
-from edgeq.ops._linear import INF, clamp_bounds
+from edgeq.ops._linear import INF
 from edgeq.ops._pool import case_windows, check_shapes, overlay, taps_inside, whole_window
-from edgeq.ops._requant import finest_frac_bits, max_magnitude, multipliers, prove_int32, prove_shift, rounding_bias
+from edgeq.ops._requant import (
+    clamp_bounds,
+    finest_frac_bits,
+    max_magnitude,
+    multipliers,
+    narrowed,
+    prove_clamp,
+    prove_int32,
+    prove_shift,
+    rounding_bias,
+)
 from edgeq.ops._window import Window, window_of
 
 NO_BORDER = (0, 0, 0, 0)
@@ -60,6 +70,7 @@ class AvgPoolOp(IntOp):
     def validate(self, inputs: Sequence[Tensor], output: Tensor) -> None:
         check_shapes(self.window, inputs, output)
         prove_shift(self.shift)
+        prove_clamp(self.lo, self.hi)
         prove_shift(self.pre_shift)
         if self.m.dtype != np.int32 or len(self.m) not in (1, self.window.taps + 1):
             raise QuantizationError(f"{len(self.m)} multipliers of {self.m.dtype} for {self.window.taps} taps")
@@ -97,7 +108,8 @@ class AvgPoolLayer(LayerOp):
     hi: float = INF
 
     def with_clamp(self, lo: float, hi: float) -> LayerOp:
-        return replace(self, lo=max(self.lo, lo), hi=min(self.hi, hi))
+        lo, hi = narrowed(self.lo, self.hi, lo, hi)
+        return replace(self, lo=lo, hi=hi)
 
     def never_negative(self, inputs: Sequence[bool]) -> bool:
         return inputs[0] or self.lo >= 0

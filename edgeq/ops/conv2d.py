@@ -111,9 +111,11 @@ class Conv2dKernel(Kernel):
     def params(self, node: Node) -> Params:
         op = node.op
         assert isinstance(op, Conv2d)
+        in_c, out_c = node.inputs[0].shape[2], node.output.shape[2]
         return {
             "window": op.window.params(node.inputs[0].shape, node.output.shape),
-            "in_c": node.inputs[0].shape[2], "out_c": node.output.shape[2], "groups": op.groups,
+            "in_c": in_c, "out_c": out_c,
+            "groups": op.groups, "group_in": in_c // op.groups, "group_out": out_c // op.groups,
             "pad_value": op.pad_value, "weight": Array(op.weight), **op.requant_params(),
         }  # fmt: skip
 

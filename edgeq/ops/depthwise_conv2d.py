@@ -10,7 +10,18 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import Node, Shape, Tensor
-from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, View, constant, dynamic, onnx_rule
+from edgeq.ops._base import (
+    Array,
+    GraphBuilder,
+    Kernel,
+    Operand,
+    Params,
+    Unsupported,
+    View,
+    constant,
+    dynamic,
+    onnx_rule,
+)
 from edgeq.ops._cases import activation, random_linear
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
 from edgeq.ops._window import Window
@@ -79,6 +90,8 @@ def BatchNormalization(
     epsilon: float = 1e-5, momentum: float = 0.9, training_mode: int = 0, spatial: int = 1,
 ) -> View:  # fmt: skip
     """inference mode; folded into the Conv or Gemm before it where there is one"""
+    if training_mode:
+        raise Unsupported("training mode")
     scale = constant(gamma, "scale") / np.sqrt(constant(var, "variance").astype(np.float64) + epsilon)
     offset = constant(beta, "bias") - constant(mean, "mean") * scale
     return scale_channels(b, dynamic(x, "input"), scale, offset)
@@ -106,12 +119,14 @@ class DepthwiseKernel(Kernel):
         return 8.0 * node.macs
 
     def overlays(self, node: Node) -> dict[int, int]:
-        same = node.op.window.taps == 1 and node.inputs[0].shape == node.output.shape  # type: ignore[attr-defined]
-        return {0: 0} if same else {}
+        assert isinstance(node.op, DepthwiseConv2d)
+        w = node.op.window
+        own_pixel = w.taps == 1 and w.strides == (1, 1) and not w.padded  # a pixel is read only to write itself
+        return {0: 0} if own_pixel and node.inputs[0].shape == node.output.shape else {}
 
 
 def cases() -> Iterator[Node]:
-    """Kernel sizes, strides, multipliers, block edges (15, 16, 17 channels), padding beyond the kernel."""
+    """Kernel sizes, strides, multipliers within and across blocks, block edges (15, 16, 17 channels), wide padding."""
     for h, w, c, multiplier, window in [
         (5, 5, 16, 1, Window((3, 3), pads=(1, 1, 1, 1))),
         (6, 7, 17, 1, Window((3, 3), (2, 2), pads=(0, 0, 1, 1))),
@@ -121,7 +136,11 @@ def cases() -> Iterator[Node]:
         (7, 6, 2, 5, Window((2, 3), (1, 2), (3, 2), (3, 1, 2, 4))),
         (2, 2, 1, 1, Window((3, 3), pads=(3, 3, 3, 3))),
         (3, 4, 33, 1, Window((1, 1))),
+        (4, 4, 2, 1, Window((1, 1), (2, 2), pads=(3, 3, 0, 0))),
         (1, 1, 5, 3, Window((1, 1))),
+        (3, 2, 9, 2, Window((2, 1), pads=(1, 0, 0, 0))),
+        (2, 3, 5, 7, Window((1, 2), pads=(0, 1, 0, 0))),
+        (2, 2, 1, 40, Window((1, 1))),
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, -37)[spread])

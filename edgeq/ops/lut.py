@@ -16,7 +16,18 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
 from edgeq.numerics import LIMITS, dequantize, quantize
-from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, View, constant, dynamic, onnx_rule
+from edgeq.ops._base import (
+    Array,
+    GraphBuilder,
+    Kernel,
+    Operand,
+    Params,
+    Unsupported,
+    View,
+    constant,
+    dynamic,
+    onnx_rule,
+)
 from edgeq.ops._cases import activation
 
 Expr = Any  # "x" | float | tuple[str, Expr, ...]
@@ -126,8 +137,13 @@ def unary(b: GraphBuilder, view: View, expr: Expr) -> View:
     return b.add(Unary(expr), [view.tensor], b.shape_of(view.tensor), view.index)
 
 
-def _scalar(value: Operand | None, default: float) -> float:
-    return default if value is None else float(constant(value, "bound").reshape(-1)[0])
+def _scalar(value: Operand | None, what: str, default: float) -> float:
+    if value is None:
+        return default
+    values = constant(value, what)
+    if values.size == 0 or not np.all(values == values.flat[0]):
+        raise Unsupported(f"{what} of shape {values.shape}; one value is supported")
+    return float(values.flat[0])
 
 
 @onnx_rule
@@ -139,7 +155,7 @@ def Relu(b: GraphBuilder, x: Operand) -> View:
 @onnx_rule
 def Clip(b: GraphBuilder, x: Operand, lo: Operand | None = None, hi: Operand | None = None) -> View:
     """constant bounds; fused into the layer before it, otherwise a table"""
-    return unary(b, dynamic(x, "input"), ("clip", "x", _scalar(lo, -INF), _scalar(hi, INF)))
+    return unary(b, dynamic(x, "input"), ("clip", "x", _scalar(lo, "bound", -INF), _scalar(hi, "bound", INF)))
 
 
 @onnx_rule
@@ -240,7 +256,7 @@ def Log(b: GraphBuilder, x: Operand) -> View:
 @onnx_rule
 def Pow(b: GraphBuilder, x: Operand, y: Operand) -> View:
     """constant scalar exponent; table"""
-    return unary(b, dynamic(x, "base"), ("pow", "x", _scalar(constant(y, "exponent"), 1.0)))
+    return unary(b, dynamic(x, "base"), ("pow", "x", _scalar(y, "exponent", 1.0)))
 
 
 class LutKernel(Kernel):

@@ -26,8 +26,18 @@ from edgeq.ops._base import (
 from edgeq.ops._binary import channel_axis
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import ordered, output_index
-from edgeq.ops._linear import INF, clamp_bounds
-from edgeq.ops._requant import finest_frac_bits, max_magnitude, multipliers, prove_int32, prove_shift, rounding_bias
+from edgeq.ops._linear import INF
+from edgeq.ops._requant import (
+    clamp_bounds,
+    finest_frac_bits,
+    max_magnitude,
+    multipliers,
+    narrowed,
+    prove_clamp,
+    prove_int32,
+    prove_shift,
+    rounding_bias,
+)
 from edgeq.ops.lut import unary
 
 
@@ -58,6 +68,7 @@ class Prelu(IntOp):
         if self.m_neg.dtype != np.int32:
             raise QuantizationError("slopes must be int32")
         prove_shift(self.shift)
+        prove_clamp(self.lo, self.hi)
         m = max(abs(self.m_pos), int(np.abs(self.m_neg.astype(np.int64)).max()))
         prove_int32(max_magnitude(self.zero_point) * m + abs(self.bias), "product")
 
@@ -74,7 +85,8 @@ class PreluLayer(LayerOp):
     hi: float = INF
 
     def with_clamp(self, lo: float, hi: float) -> LayerOp:
-        return replace(self, lo=max(self.lo, lo), hi=min(self.hi, hi))
+        lo, hi = narrowed(self.lo, self.hi, lo, hi)
+        return replace(self, lo=lo, hi=hi)
 
     def never_negative(self, inputs: Sequence[bool]) -> bool:
         return inputs[0] or self.lo >= 0 or bool(np.all(self.slope <= 0))
@@ -104,8 +116,8 @@ def PRelu(b: GraphBuilder, x: Operand, slope: Operand) -> View:
     if np.all(values == values.flat[0]):
         return unary(b, view, ("leaky_relu", "x", float(values.flat[0])))
     axis = channel_axis(values)
-    if axis is None:
-        raise Unsupported(f"slope of shape {values.shape}; one slope, or one per channel is supported")
+    if axis is None or np.broadcast_shapes(view.shape, values.shape) != view.shape:
+        raise Unsupported(f"slope of shape {values.shape} on {view.shape}; one slope, or one per channel is supported")
     axis += view.index.ndim - values.ndim
     axes = [a for a in view.axes_by_stride() if a != axis] + [axis]
     tensor = ordered(b, view, axes)

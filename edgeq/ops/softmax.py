@@ -25,7 +25,7 @@ class SoftmaxOp(IntOp):
     """Rows of n: e = table[max - q]; p = floor(256 * e / sum(e) + 1/2); out = min(p - 128, 127).
 
     table: (256,) uint16, exp(-d * scale) * 65535 rounded. Against the exact softmax of the dequantised input, with
-    the output's 1/256 steps, |error| <= 1/512 + (n + 1) / 131070, and 1/256 where the exact value rounds to 1.
+    the output's 1/256 steps, |error| <= 1/512 + (n + 1) / 131070, and at least 1/256 where the exact value rounds to 1.
     """
 
     name: ClassVar[str] = "softmax"
@@ -108,8 +108,9 @@ class SoftmaxKernel(Kernel):
 
 
 def cases() -> Iterator[Node]:
-    """One value, one row, many rows; scales from flat to one-hot."""
-    for shape, n in [((1,), 1), ((2,), 2), ((10,), 10), ((3, 4, 7), 7), ((1, 5, 12), 60), ((1000,), 1000)]:
+    """One value, one row, many rows; scales from flat to one-hot. 512 equal values are 0.5/256 each: a tie in rounding."""
+    shapes = [((1,), 1), ((2,), 2), ((10,), 10), ((3, 4, 7), 7), ((1, 5, 12), 60), ((512,), 512), ((1000,), 1000)]
+    for shape, n in shapes:
         for frac_bits in (-3, 0, 4, 12):
             y = Tensor("y", shape, 2.0**-FRAC_BITS, ZERO_POINT)
             yield Node("case", SoftmaxOp(n, exp_table(2.0**-frac_bits)), (activation(shape, 0, frac_bits),), y)

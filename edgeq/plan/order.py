@@ -23,9 +23,7 @@ def roots(graph: IntGraph) -> dict[str, str]:
     return root
 
 
-def best_order(
-    graph: IntGraph, overlays: Mapping[str, Sequence[int]], scratch: Mapping[str, int]
-) -> tuple[Node, ...]:
+def best_order(graph: IntGraph, overlays: Mapping[str, Sequence[int]], scratch: Mapping[str, int]) -> tuple[Node, ...]:
     """The graph's nodes in an order of least peak. overlays, scratch: by node name, see Kernel.overlays, Kernel.scratch."""
     nodes = graph.nodes
     root = roots(graph)

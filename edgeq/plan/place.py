@@ -85,9 +85,7 @@ def blocks(
                 block_of[r.name], base[r.name] = mine, r.start
     found: dict[int, Block] = {id(b): b for b in block_of.values()}
     spare = [
-        [Rect(f"scratch:{node.name}", i, i, 0, scratch[node.name])]
-        for i, node in enumerate(order)
-        if scratch.get(node.name)
+        [Rect(f"scratch:{node.name}", i, i, 0, scratch[node.name])] for i, node in enumerate(order) if scratch.get(node.name)
     ]
     return [*found.values(), *spare]
 
@@ -156,10 +154,7 @@ def _pack(order: Sequence[Block]) -> tuple[dict[str, int], int]:
     for block in order:
         # two rectangles clash where they share a step; the block must then avoid an interval of base addresses
         banned = sorted(
-            (p.start - r.end + 1, p.end - r.start)
-            for p in placed
-            for r in block
-            if p.first <= r.last and r.first <= p.last
+            (p.start - r.end + 1, p.end - r.start) for p in placed for r in block if p.first <= r.last and r.first <= p.last
         )
         at = 0
         for low, high in banned:

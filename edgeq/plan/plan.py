@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 from edgeq import ops
 from edgeq.errors import EdgeqError, UnsupportedModel
@@ -39,7 +40,8 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """offsets: tensor name -> byte in the arena. lower_bound: no placement in this order needs less."""
+    """offsets: tensor name -> byte in the arena. lower_bound: the most bytes that one step holds; with this order and these
+    overlays no placement needs less."""
 
     graph: IntGraph
     target: Target
@@ -71,9 +73,7 @@ def make_plan(graph: IntGraph, target: Target) -> Plan:
     scratch = {name: kernel.scratch(by_name[name]) for name, kernel in chosen.items()}
     order = best_order(graph, {n: tuple(o) for n, o in overlays.items()}, scratch)
     offsets, arena_bytes, bound = place(blocks(graph, order, overlays, scratch))
-    steps = tuple(
-        Step(n, choices[n.name], scratch.get(n.name, 0), offsets.get(f"scratch:{n.name}", 0)) for n in order
-    )
+    steps = tuple(Step(n, choices[n.name], scratch.get(n.name, 0), offsets.get(f"scratch:{n.name}", 0)) for n in order)
     return check_plan(Plan(graph, target, steps, offsets, max(arena_bytes, 4), bound))
 
 
@@ -87,6 +87,9 @@ def check_plan(plan: Plan) -> Plan:
     needed_until: dict[str, int] = {}  # root -> last step at which it or one of its aliases is read
     for name, (_, last) in life.items():
         needed_until[root[name]] = max(needed_until.get(root[name], -1), last)
+    inputs = [(plan.offsets[t.name], plan.offsets[t.name] + t.bytes) for t in plan.graph.inputs.values()]
+    if any(end > plan.arena_bytes for _, end in inputs) or any(_meet(a, b) for a, b in combinations(inputs, 2)):
+        raise EdgeqError("the network's inputs overlap or leave the arena")
     for i, step in enumerate(plan.steps):
         node, out = step.node, step.node.output.name
         start, end = plan.offsets[out], plan.offsets[out] + node.output.bytes

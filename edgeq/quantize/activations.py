@@ -20,9 +20,7 @@ KL_BINS = 512
 ALL_ZERO_FRAC_BITS = 7  # [-1, 1): any would do
 
 
-def choose_range(
-    hist: Histogram, never_negative: bool, method: str, max_frac_bits: int | None = None
-) -> tuple[int, int]:
+def choose_range(hist: Histogram, never_negative: bool, method: str, max_frac_bits: int | None = None) -> tuple[int, int]:
     """(frac_bits, zero_point) for an int8 activation.
 
     never_negative: zero_point is -128 and all 8 bits are magnitude. max_frac_bits: finest resolution that the
@@ -117,9 +115,7 @@ def _levels(x: np.ndarray, step: float, zero_point: int) -> tuple[np.ndarray, np
 # ---------------------------------------------------------------- network inputs: any real scale
 
 
-def choose_input(
-    hist: Histogram, grid: Grid | None, extremes: np.ndarray, dtype: str = "int8"
-) -> tuple[float, int]:
+def choose_input(hist: Histogram, grid: Grid | None, extremes: np.ndarray, dtype: str = "int8") -> tuple[float, int]:
     """(scale, zero_point) of a network input: its own 8-bit grid where it has one, else its range with headroom and 0.
 
     extremes: (N, 2) least and greatest value of each sample.

@@ -26,9 +26,7 @@ class MinMaxWeights(QuantContext):
     def mean_input(self, layer: Layer) -> np.ndarray | None:
         return self.means.get(layer.inputs[0])
 
-    def weights(
-        self, layer: Layer, effective: np.ndarray, bias: np.ndarray, output: Tensor
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def weights(self, layer: Layer, effective: np.ndarray, bias: np.ndarray, output: Tensor) -> tuple[np.ndarray, np.ndarray]:
         frac = channel_frac_bits(effective, bias, output, ", ".join(layer.onnx_nodes))
         scaled = effective * np.exp2(frac).reshape(-1, *(1,) * (effective.ndim - 1))
         return round_half_up(scaled).astype(np.int8), frac
