@@ -61,7 +61,11 @@ class HostLibrary:
                               node=self.name, hint=f"see its messages with: {' '.join(command)}")  # fmt: skip
         self.ffi = cffi.FFI()
         self.ffi.cdef(f"void {self.name}_run(void *arena); extern void (*{self.name}_hook)(int layer);")
-        self.lib = self.ffi.dlopen(str(root / "model.so"))
+        try:
+            self.lib = self.ffi.dlopen(str(root / "model.so"))
+        except OSError as e:
+            raise BuildFailed(f"the compiled library does not load: {e}", node=self.name,
+                              hint="a source file may be missing: build the folder anew") from e  # fmt: skip
         align, size = manifest["arena_align"], manifest["arena_bytes"]
         raw = np.full(size + align, POISON, np.uint8)
         start = -raw.ctypes.data % align

@@ -13,13 +13,13 @@ import onnx
 
 from edgeq.calibrate import Samples, load_samples, observe
 from edgeq.check import CheckResult, check, stress_inputs
-from edgeq.emit import amalgamate, emit
+from edgeq.emit import amalgamate, emit, prefix
 from edgeq.errors import BadInput
 from edgeq.evaluate import Evaluation, LayerMeter, LayerSqnr, evaluate, run_float
 from edgeq.ir import FloatGraph, IntGraph
 from edgeq.manifest import describe
 from edgeq.model import BuiltModel, Data
-from edgeq.onnx_side.importer import identifier, import_graph
+from edgeq.onnx_side.importer import import_graph
 from edgeq.onnx_side.load import input_shapes, load_model
 from edgeq.onnx_side.runner import Runner
 from edgeq.onnx_side.simplify import simplify
@@ -74,7 +74,7 @@ def compile_model(
     seen = observe(runner, samples, observable(layers), lambda done, total: tell("calibrating", done, total))
     graph = quantize(layers, seen, QuantOptions(method, dict(inputs or {})))
     plan = make_plan(graph, find_target(target))
-    emission = emit(plan, identifier(name or Path(path).stem, "model").lower(), Path(path).name)
+    emission = emit(plan, prefix(name or Path(path).stem), Path(path).name)
     files = amalgamate(emission.name, emission.files) if single_file else emission.files
     manifest = describe(emission, plan, layers, Path(path), method=method, io_layout=io_layout)
     built = CompiledModel(files, model.SerializeToString(deterministic=True), manifest,
@@ -119,9 +119,7 @@ def check_declared(inputs: Mapping[str, InputSpec], model: onnx.ModelProto) -> N
             raise BadInput(f"the model has no input {name!r}", node="--input-range", hint=f"one of {', '.join(names)}")
 
 
-def evaluate_model(
-    model: BuiltModel, data: Any, labels: str | np.ndarray | None = None, progress: Any = None
-) -> Evaluation:
+def evaluate_model(model: BuiltModel, data: Any, labels: str | np.ndarray | None = None, progress: Any = None) -> Evaluation:
     """Float model against compiled C on `data` (as load_samples takes it).
 
     labels: (N,) class indices, or the name of such an array in the data's .npz. Raises BadInput.

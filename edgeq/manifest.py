@@ -14,9 +14,7 @@ from edgeq.ir import FloatGraph, FloatTensor, Tensor
 from edgeq.plan import Plan
 
 
-def describe(
-    emission: Emission, plan: Plan, layers: FloatGraph, source: Path, method: str, io_layout: str
-) -> dict[str, Any]:
+def describe(emission: Emission, plan: Plan, layers: FloatGraph, source: Path, method: str, io_layout: str) -> dict[str, Any]:
     """The manifest of a build, without its `files`. source: the ONNX file; its folder is not recorded."""
     graph = plan.graph
     return {

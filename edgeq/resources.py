@@ -8,3 +8,5 @@ _PACKAGE = Path(__file__).parent
 ROOT = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
 TEMPLATES = ROOT / "templates"
 KERNELS = ROOT / "runtime_c" / "kernels"
+BOARDS = ROOT / "boards"
+DEVICE = ROOT / "runtime_c" / "device"

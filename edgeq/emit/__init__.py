@@ -1,6 +1,6 @@
 """Plan -> C text. Pure: the same plan gives the same bytes, and nothing is written here."""
 
-from edgeq.emit.emit import Emission, emit
+from edgeq.emit.emit import Emission, emit, prefix
 from edgeq.emit.single import amalgamate
 
-__all__ = ["Emission", "amalgamate", "emit"]
+__all__ = ["Emission", "amalgamate", "emit", "prefix"]

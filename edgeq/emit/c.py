@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 
 import numpy as np
 
@@ -11,6 +12,15 @@ from edgeq.ops._base import Array, Params
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t",
            "uint32": "uint32_t"}  # fmt: skip
 LINE = 118
+# names whose .h would stand before a system header, or that CMake keeps for itself
+TAKEN = {
+    "alloca", "assert", "complex", "ctype", "endian", "errno", "fcntl", "features", "fenv", "float",
+    "inttypes", "iso646", "limits", "locale", "malloc", "math", "memory", "regex", "sched", "search",
+    "setjmp", "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib",
+    "stdnoreturn", "string", "strings", "tgmath", "threads", "time", "uchar", "unistd", "values", "wchar",
+    "wctype", "all", "clean", "depend", "edit_cache", "help", "install", "package", "preinstall",
+    "rebuild_cache", "test",
+}  # fmt: skip
 
 
 def c_type(array: np.ndarray) -> str:
@@ -43,9 +53,33 @@ def initializer(params: Params, names: dict[int, str]) -> str:
     return ", ".join(fields)
 
 
+def prefix(text: str, files: Container[str] = ()) -> str:
+    """A C identifier in lower case resembling `text`, to begin names and files with.
+
+    It is not one whose files would hide a header of the language, meet one of `files`, or be no target for CMake.
+    """
+    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower() or "model"
+    if name[0].isdigit():
+        name = f"model_{name}"
+    taken = name in TAKEN or any(f"{name}{end}" in files for end in (".h", ".c", "_weights.h", "_weights.c"))
+    return f"{name}_model" if taken else name
+
+
+def macro_part(text: str, fallback: str) -> str:
+    """Letters, digits and underscores resembling `text`, to go into the middle of a C name."""
+    return re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or fallback
+
+
 def comment(text: str) -> str:
-    """Text that cannot end or nest a C comment, in printable ASCII."""
-    return re.sub(r"[^ -~]", "?", text).replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")
+    """Text that cannot end or nest a C comment, nor hold a trigraph, in printable ASCII."""
+    text = re.sub(r"[^ -~]", "_", text).replace("\\", "/").replace("*/", "* /").replace("/*", "/ *")
+    return re.sub(r"\?(?=\?)", "? ", text)
+
+
+def float_literal(value: float) -> str:
+    """A float32 constant; single precision, so that no double arithmetic comes in with it."""
+    text = f"{np.float32(value):.9g}"
+    return f"{text}f" if re.search(r"[.e]", text) else f"{text}.0f"
 
 
 def wrapped(text: str, indent: int) -> str:

@@ -11,10 +11,10 @@ from functools import cache
 from typing import Any
 
 import jinja2
-import numpy as np
 
 from edgeq._version import __version__
-from edgeq.emit.c import comment
+from edgeq.emit.c import comment, float_literal, macro_part
+from edgeq.emit.c import prefix as c_prefix
 from edgeq.emit.calls import CallText, Constants, call_texts
 from edgeq.ir import Tensor
 from edgeq.plan import Plan, Step
@@ -51,11 +51,12 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
         calls = call_texts(step.kernel, step.node, f"l{index:02d}", constants) if step.kernel else []
         records += [{"layer": index, "call": c, "arguments": _arguments(plan, step, c)} for c in calls]
         layers.append(_describe(plan, index, step, constants.added - before))
-    hashed = hashlib.sha256(json.dumps([layers, [e["text"] for e in constants.entries]]).encode()).hexdigest()[:8]
+    whole = [layers, [e["text"] for e in constants.entries], [r["call"].init for r in records]]
+    hashed = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:8]
     kernels = [s.kernel for s in plan.steps if s.kernel]
     context = {
         "name": name, "NAME": name.upper(), "version": __version__, "origin": comment(origin), "plan": plan,
-        "headers": sorted({k.source.replace(".c", ".h") for k in kernels}), "records": records, "layers": layers,
+        "headers": sorted({f"edgeq_{s.node.op.name}.h" for s in plan.steps if s.kernel}), "records": records, "layers": layers,
         "arrays": constants.entries, "inputs": _ports(plan, plan.graph.inputs, "INPUT"),
         "outputs": _ports(plan, plan.graph.outputs, "OUTPUT"), "runtime_version": runtime_version(),
         "hash": hashed, "comment": comment,
@@ -70,9 +71,14 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
     return Emission(name, {**files, **sources}, layers, constants.added, hashed)
 
 
+def prefix(name: str) -> str:
+    """What C names and files of a model called `name` begin with; no kernel's file does."""
+    return c_prefix(name, {f.name for f in KERNELS.iterdir()})
+
+
 def runtime_version() -> int:
     """EDGEQ_RUNTIME_VERSION of the kernels that will be copied."""
-    found = re.search(r"#define EDGEQ_RUNTIME_VERSION (\d+)", (KERNELS / "edgeq.h").read_text())
+    found = re.search(r"#define EDGEQ_RUNTIME_VERSION (\d+)", (KERNELS / "edgeq.h").read_text(encoding="utf-8"))
     assert found
     return int(found.group(1))
 
@@ -84,7 +90,7 @@ def runtime_files(sources: Sequence[str]) -> dict[str, str]:
     while pending:
         file = pending.pop()
         if file not in files:
-            files[file] = (KERNELS / file).read_text()
+            files[file] = (KERNELS / file).read_text(encoding="utf-8")
             pending += re.findall(r'#include "(\w+\.h)"', files[file])
     return dict(sorted(files.items()))
 
@@ -114,7 +120,7 @@ def _ports(plan: Plan, tensors: Mapping[str, Tensor], kind: str) -> list[dict[st
     ports: list[dict[str, Any]] = []
     taken: set[str] = set()
     for onnx_name, t in tensors.items():
-        suffix = re.sub(r"\W+", "_", onnx_name).strip("_") or "tensor"
+        suffix = macro_part(onnx_name, "tensor")
         while suffix.lower() in taken:
             suffix += "_"
         taken.add(suffix.lower())
@@ -123,6 +129,6 @@ def _ports(plan: Plan, tensors: Mapping[str, Tensor], kind: str) -> list[dict[st
             "function": kind.lower() if one else f"{kind.lower()}_{suffix.lower()}",
             "macro": kind if one else f"{kind}_{suffix.upper()}",
             "onnx_name": onnx_name, "tensor": t, "offset": plan.offsets[t.name], "ctype": f"{t.dtype}_t",
-            "scale": f"{np.float32(t.scale):.9g}",
+            "scale": float_literal(t.scale),
         })  # fmt: skip
     return ports

@@ -74,8 +74,7 @@ class _Importer(GraphBuilder):
         self.inputs: dict[str, str] = {}
         for value in graph_inputs(model):
             shape = tuple(int(d) for d in dims_of(value))
-            axes = {3: (0, 2, 1), 4: (0, 2, 3, 1)}.get(len(shape)) if inputs_last else None
-            axes = axes or tuple(range(len(shape)))
+            axes = (_channels_last(shape) if inputs_last else None) or tuple(range(len(shape)))
             stored = tuple(shape[a] for a in axes)
             index = np.arange(size_of(shape)).reshape(stored).transpose(np.argsort(axes))
             name = self._new_name(identifier(value.name, "input"))
@@ -99,17 +98,19 @@ class _Importer(GraphBuilder):
 
     def walk(self) -> None:
         """Applies the import rules in order, collecting problems."""
-        shapes = {v.name: dims_of(v) for v in (*self.model.graph.value_info, *self.model.graph.output)}
-        for node in self.model.graph.node:
+        graph = self.model.graph
+        shapes = {v.name: dims_of(v) for v in (*graph.value_info, *graph.output)}
+        wanted = {*(o.name for o in graph.output), *(i for n in graph.node for i in n.input)}
+        for node in graph.node:
             self.current = node.name or node.output[0]
             self.outputs = len(node.output)
-            results: Sequence[View | None]
+            results: Sequence[View] = ()
             try:
                 results = self._apply(node)
-                self._check_shapes(node, results, shapes)
+                self._check_outputs(node, results, shapes, wanted)
             except Unsupported as e:
                 self.problems.append(Problem(self.current, node.op_type, str(e)))
-                results = []
+                results = ()
             for i, name in enumerate(node.output):
                 self.values[name] = self._named(name, results[i]) if i < len(results) else None
 
@@ -125,6 +126,8 @@ class _Importer(GraphBuilder):
             if name and operand is None:
                 return ()  # comes from a node that is itself a problem, and is reported there
             operands.append(operand)
+        if operands and not any(isinstance(o, View) for o in operands):
+            raise Unsupported("all its inputs are constants, and it could not be folded into one")
         attributes = {a.name: _plain(helper.get_attribute_value(a)) for a in node.attribute}
         bound = rule.bind(operands, attributes)
         try:
@@ -135,31 +138,31 @@ class _Importer(GraphBuilder):
             raise Unsupported(f"attributes or shapes do not fit: {e}") from e
         return out if isinstance(out, tuple) else (out,)
 
-    def _check_shapes(
-        self, node: onnx.NodeProto, results: Sequence[View | None], shapes: dict[str, list[int | str]]
+    def _check_outputs(
+        self, node: onnx.NodeProto, results: Sequence[View], shapes: dict[str, list[int | str]], wanted: set[str]
     ) -> None:
+        missing = [name for name in node.output[len(results) :] if name in wanted]
+        if results and missing:
+            raise Unsupported(f"output {list(node.output).index(missing[0]) + 1} ({missing[0]!r}) is not supported")
         for name, view in zip(node.output, results, strict=False):
             expected = shapes.get(name)
-            if view is not None and expected and all(isinstance(d, int) for d in expected):
-                if view.shape != tuple(expected):
-                    raise Unsupported(f"ONNX infers output shape {tuple(expected)}, edgeq {view.shape}")
+            if expected and all(isinstance(d, int) for d in expected) and view.shape != tuple(expected):
+                raise Unsupported(f"ONNX infers output shape {tuple(expected)}, edgeq {view.shape}")
 
-    def _named(self, name: str, view: View | None) -> View | None:
+    def _named(self, name: str, view: View) -> View:
         """Notes that `view` is the ONNX tensor `name`, so that its values can be observed."""
-        if view is not None:
-            tensor = self.tensors[view.tensor]
-            if tensor.onnx_name is None and _is_permutation(view.index, size_of(tensor.shape)):
-                self.tensors[view.tensor] = replace(tensor, onnx_name=name, index=view.index)
+        tensor = self.tensors[view.tensor]
+        if tensor.onnx_name is None and _is_permutation(view.index, size_of(tensor.shape)):
+            self.tensors[view.tensor] = replace(tensor, onnx_name=name, index=view.index)
         return view
 
     def _output(self, name: str, view: View) -> str:
         """The tensor of a graph output: in ONNX order, or that order channels-last where it already lies so."""
-        rank = view.index.ndim
-        last = {3: (0, 2, 1), 4: (0, 2, 3, 1)}.get(rank)
-        if last and not self.io_onnx and np.array_equal(view.index.transpose(last).ravel(), np.arange(view.index.size)):
+        last = None if self.io_onnx else _channels_last(view.shape)
+        if last and np.array_equal(view.index.transpose(last).ravel(), np.arange(view.index.size)):
             axes: Sequence[int] = last
         else:
-            axes = range(rank)
+            axes = range(view.index.ndim)
         self.current = f"output {name}"
         stored = self.stored(view, axes, _without_batch(tuple(view.shape[a] for a in axes)))
         tensor = self.tensors[stored]
@@ -230,6 +233,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def _channels_last(shape: Shape) -> tuple[int, ...] | None:
+    """The axes of one image or sequence in channels-last order, or None for other data."""
+    return {3: (0, 2, 1), 4: (0, 2, 3, 1)}.get(len(shape)) if shape[:1] == (1,) else None
 
 
 def _without_batch(shape: Shape) -> Shape:

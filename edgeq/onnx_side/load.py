@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from onnx import TensorProto, inliner, numpy_helper
 from edgeq.errors import BadInput, UnsupportedModel
 
 MIN_OPSET = 11
+MAX_ELEMENTS = 1 << 24  # of one tensor: far over any microcontroller, and far below this machine's memory
 TYPE_NAMES = {v: k.lower() for k, v in TensorProto.DataType.items()}
 
 
@@ -47,11 +49,11 @@ def _first_line(e: Exception) -> str:
 
 
 def _load_external(model: onnx.ModelProto, path: Path) -> None:
-    missing = set()
-    for tensor in model.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location" and not (path.parent / entry.value).is_file():
-                missing.add(entry.value)
+    entries = [e for tensor in model.graph.initializer for e in tensor.external_data]
+    try:
+        missing = {e.value for e in entries if e.key == "location" and not (path.parent / e.value).is_file()}
+    except (TypeError, ValueError) as e:  # bytes that are not text
+        raise BadInput("names the file of its weights in bytes that are not text", node=str(path), hint="export again") from e
     if missing:
         name = sorted(missing)[0]
         raise BadInput(f"its weights are in {name!r}, which is missing", node=str(path),
@@ -92,13 +94,43 @@ def input_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def _check_weights(model: onnx.ModelProto) -> None:
-    for tensor in model.graph.initializer:
-        array = numpy_helper.to_array(tensor)
+    for tensor in _constants(model):
+        user = next((n.name or n.op_type for n in model.graph.node if tensor.name in n.input), "unused")
+        check_size(f"weight {tensor.name!r}", tensor.dims)
+        try:
+            array = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError) as e:
+            raise BadInput(f"weight {tensor.name!r} is damaged: {_first_line(e)}", node=user, hint="export again") from e
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = int(np.flatnonzero(~np.isfinite(array.ravel()))[0])
-            user = next((n.name or n.op_type for n in model.graph.node if tensor.name in n.input), "unused")
             raise BadInput(f"weight {tensor.name!r} has {array.ravel()[bad]} at element {bad}", node=user,
                            hint="train or export the model again; its weights must be finite")  # fmt: skip
+
+
+def _constants(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Initializers, and the values of Constant nodes under their output's name."""
+    yield from model.graph.initializer
+    for node in model.graph.node:
+        for a in node.attribute:
+            if node.op_type == "Constant" and a.HasField("t"):
+                named = TensorProto()
+                named.CopyFrom(a.t)
+                named.name = node.output[0]
+                yield named
+
+
+def check_size(what: str, dims: Sequence[int | str]) -> None:
+    """Raises UnsupportedModel where a tensor is too large to work on."""
+    size = math.prod(d for d in dims if isinstance(d, int))
+    if size > MAX_ELEMENTS:
+        raise UnsupportedModel(f"has shape {tuple(dims)}, {size} elements; {MAX_ELEMENTS} are supported", node=what,
+                               hint="a smaller input (--shape), or a model for a microcontroller")  # fmt: skip
+
+
+def check_sizes(model: onnx.ModelProto) -> None:
+    """check_size of every tensor whose shape is known."""
+    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
+        check_size(f"tensor {value.name!r}", dims_of(value))
 
 
 def _fix_shapes(model: onnx.ModelProto, shapes: dict[str, Sequence[int]]) -> None:
@@ -122,9 +154,15 @@ def _fix_shapes(model: onnx.ModelProto, shapes: dict[str, Sequence[int]]) -> Non
                 fixed = ",".join(str(v) if isinstance(v, int) and v > 0 else "N" for v in dims)
                 raise BadInput(f"dimension {axis} is {d!r}, not a fixed size", node=f"input {value.name!r}",
                                hint=f"--shape {value.name}={fixed} with a number for each N")  # fmt: skip
+        check_size(f"input {value.name!r}", dims)
         del value.type.tensor_type.shape.dim[:]
         for d in dims:
             value.type.tensor_type.shape.dim.add().dim_value = int(d)
-    del model.graph.value_info[:]  # inferred again from the fixed shapes
+    forget_shapes(model)
+
+
+def forget_shapes(model: onnx.ModelProto) -> None:
+    """Removes all shapes but the inputs', in place: they follow from those."""
+    del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,9 +10,10 @@ import onnx
 import onnxruntime
 
 from edgeq.errors import UnsupportedModel
-from edgeq.onnx_side.load import input_shapes
+from edgeq.onnx_side.load import MIN_OPSET, input_shapes, opset_of
 
 FloatArrays = dict[str, np.ndarray]
+NEWEST_IR = 9  # file format version that every onnxruntime edgeq may meet can read; newer ones add only element types
 
 
 class Runner:
@@ -24,6 +26,9 @@ class Runner:
     def __init__(self, model: onnx.ModelProto, names: Iterable[str]):
         probed = onnx.ModelProto()
         probed.CopyFrom(model)
+        probed.ir_version = min(probed.ir_version, NEWEST_IR)
+        del probed.opset_import[:]
+        probed.opset_import.extend([onnx.helper.make_opsetid("", oldest_equal_opset(model))])
         self.inputs = input_shapes(model)
         self.names = [n for n in dict.fromkeys(names) if n not in self.inputs]
         del probed.graph.output[:]
@@ -32,15 +37,32 @@ class Runner:
         options.log_severity_level = 4
         options.intra_op_num_threads = 1  # small models: threads cost more than they give, and one is repeatable
         try:
-            self.session = onnxruntime.InferenceSession(
-                probed.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            self.session = onnxruntime.InferenceSession(probed.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as e:  # onnxruntime raises its own unrelated types
-            raise UnsupportedModel(f"onnxruntime cannot load the model: {str(e).splitlines()[0]}") from e
+            fact = f"onnxruntime {onnxruntime.__version__} cannot load the model of opset {opset_of(model)}: {reason(e)}"
+            raise UnsupportedModel(fact, hint="export with an older opset, such as opset_version=17") from e
 
     def __call__(self, feeds: FloatArrays) -> FloatArrays:
+        if not self.names:
+            return dict(feeds)
         try:
             values = self.session.run(self.names, feeds)
         except Exception as e:
-            raise UnsupportedModel(f"onnxruntime cannot run the model: {str(e).splitlines()[0]}") from e
+            raise UnsupportedModel(f"onnxruntime cannot run the model: {reason(e)}") from e
         return {**feeds, **dict(zip(self.names, values, strict=True))}
+
+
+def oldest_equal_opset(model: onnx.ModelProto) -> int:
+    """The oldest opset in which every operator of the model is what it is in its own: onnxruntime knows new opsets later
+    than onnx, but seldom are the operators themselves new."""
+    opset = opset_of(model)
+    try:
+        versions = [onnx.defs.get_schema(n.op_type, opset).since_version for n in model.graph.node]
+    except onnx.defs.SchemaError:
+        return opset
+    return max(MIN_OPSET, *versions)
+
+
+def reason(e: Exception) -> str:
+    """onnxruntime's message without its error codes and C++ signatures."""
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+ .*?\) (?=[A-Z]))?", "", str(e).splitlines()[0])

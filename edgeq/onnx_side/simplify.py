@@ -11,6 +11,7 @@ import onnxslim
 from onnx import helper, numpy_helper
 
 from edgeq.errors import UnsupportedModel
+from edgeq.onnx_side.load import check_sizes, forget_shapes
 
 LINEAR = ("Conv", "Gemm")
 
@@ -18,9 +19,14 @@ LINEAR = ("Conv", "Gemm")
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """Folds constants, BatchNorm, pads and affine steps; infers all shapes. Raises UnsupportedModel."""
     try:
+        check_sizes(onnx.shape_inference.infer_shapes(model, data_prop=True))  # before anything of that size is computed
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             slim = onnxslim.slim(_copy(model))
+        forget_shapes(slim)  # onnxslim's own are wrong for a Split into uneven parts
         slim = onnx.shape_inference.infer_shapes(slim, strict_mode=True, data_prop=True)
+        check_sizes(slim)
+    except UnsupportedModel:
+        raise
     except Exception as e:  # shape inference and folding raise whatever the node at fault makes them raise
         reason = (str(e).strip() or type(e).__name__).splitlines()[0]
         raise UnsupportedModel(f"the model cannot be simplified: {reason}", hint="run it in onnxruntime first") from e
@@ -28,7 +34,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
         raise UnsupportedModel("the model's output does not depend on its input", hint="check the export")
     slim = matmul_to_gemm(slim)
     slim = fold_affine(slim)
-    del slim.graph.value_info[:]
+    forget_shapes(slim)
     return onnx.shape_inference.infer_shapes(slim, data_prop=True)
 
 
@@ -140,9 +146,7 @@ def _channels(node: onnx.NodeProto, weight: np.ndarray) -> int:
     return len(weight) if node.op_type == "Conv" or _attribute(node, "transB", 0) else weight.shape[1]
 
 
-def _affine(
-    edit: _Editor, node: onnx.NodeProto, follower: onnx.NodeProto
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _affine(edit: _Editor, node: onnx.NodeProto, follower: onnx.NodeProto) -> tuple[np.ndarray, np.ndarray] | None:
     """(scale, offset), each (O,) float64, of a follower that is affine per output channel of `node`; else None."""
     channels = _channels(node, edit.constants[node.input[1]])
     if follower.op_type == "BatchNormalization":
@@ -160,7 +164,7 @@ def _affine(
     if other is None or not rank or (follower.op_type == "Div" and not first):
         return None
     axis = 1 if node.op_type == "Conv" else rank - 1
-    wide = [0] * (rank - other.ndim) + [a for a in other.shape] if other.ndim <= rank else [0] * (rank + 1)
+    wide = [0] * (rank - other.ndim) + list(other.shape) if other.ndim <= rank else [0] * (rank + 1)
     if len(wide) != rank or any(n > 1 and a != axis for a, n in enumerate(wide)):
         return None
     value = np.broadcast_to(other.astype(np.float64).reshape(-1), (channels,))

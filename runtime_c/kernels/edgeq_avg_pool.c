@@ -1,6 +1,6 @@
 #include "edgeq_avg_pool.h"
 
-enum { BLOCK = 16 }; /* channels summed at a time */
+enum { AVG_POOL_BLOCK = 16 }; /* channels summed at a time */
 
 /* sum[c] = sum of in[c] - zero_point over the window at (y, x), c < n; in points at the block's first channel. */
 static void sum_block(const edgeq_window *w, int32_t channels, int32_t zero_point, const int8_t *in, int32_t y,
@@ -43,9 +43,9 @@ EDGEQ_KERNEL void edgeq_avg_pool(const edgeq_avg_pool_params *p, const int8_t *i
         const int32_t y = oy * w->stride_h - w->pad_top;
         for (int32_t ox = 0; ox < w->out_w; ox++) {
             const int32_t x = ox * w->stride_w - w->pad_left;
-            for (int32_t c0 = 0; c0 < p->channels; c0 += BLOCK) {
-                const int32_t n = p->channels - c0 < BLOCK ? p->channels - c0 : BLOCK;
-                int32_t sum[BLOCK];
+            for (int32_t c0 = 0; c0 < p->channels; c0 += AVG_POOL_BLOCK) {
+                const int32_t n = p->channels - c0 < AVG_POOL_BLOCK ? p->channels - c0 : AVG_POOL_BLOCK;
+                int32_t sum[AVG_POOL_BLOCK];
                 sum_block(w, p->channels, p->zero_point, in + c0, y, x, n, sum);
                 for (int32_t c = 0; c < n; c++) {
                     const int32_t acc = ((sum[c] + half) >> p->pre_shift) * p->m + p->bias;
@@ -67,9 +67,9 @@ EDGEQ_KERNEL void edgeq_avg_pool_counted(const edgeq_avg_pool_counted_params *p,
             const int32_t columns =
                 count_taps(x, w->kernel_w, w->dilation_w, -p->border_left, w->in_w + p->border_right);
             const int32_t m = p->m[rows * columns];
-            for (int32_t c0 = 0; c0 < p->channels; c0 += BLOCK) {
-                const int32_t n = p->channels - c0 < BLOCK ? p->channels - c0 : BLOCK;
-                int32_t sum[BLOCK];
+            for (int32_t c0 = 0; c0 < p->channels; c0 += AVG_POOL_BLOCK) {
+                const int32_t n = p->channels - c0 < AVG_POOL_BLOCK ? p->channels - c0 : AVG_POOL_BLOCK;
+                int32_t sum[AVG_POOL_BLOCK];
                 sum_block(w, p->channels, p->zero_point, in + c0, y, x, n, sum);
                 for (int32_t c = 0; c < n; c++) {
                     out[c0 + c] = edgeq_requantize(sum[c] * m + p->bias, p->shift, p->lo, p->hi);

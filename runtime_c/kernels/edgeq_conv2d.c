@@ -24,16 +24,15 @@ static void gather(const edgeq_conv2d_params *p, const int8_t *in, int32_t y, in
 
 EDGEQ_KERNEL void edgeq_conv2d(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t group_in = p->in_c / p->groups, group_out = p->out_c / p->groups;
-    const int32_t taps = w->kernel_h * w->kernel_w * group_in;
+    const int32_t taps = w->kernel_h * w->kernel_w * p->group_in;
     int8_t *patch = (int8_t *)scratch;
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         for (int32_t ox = 0; ox < w->out_w; ox++) {
             for (int32_t g = 0; g < p->groups; g++) {
-                const int32_t o = g * group_out;
-                gather(p, in, oy * w->stride_h - w->pad_top, ox * w->stride_w - w->pad_left, g * group_in, group_in,
-                       patch);
-                edgeq_linear(patch, p->weight + o * taps, p->bias + o, p->shift + o, taps, group_out, p->lo, p->hi,
+                const int32_t o = g * p->group_out;
+                gather(p, in, oy * w->stride_h - w->pad_top, ox * w->stride_w - w->pad_left, g * p->group_in,
+                       p->group_in, patch);
+                edgeq_linear(patch, p->weight + o * taps, p->bias + o, p->shift + o, taps, p->group_out, p->lo, p->hi,
                              out + o);
             }
             out += p->out_c;

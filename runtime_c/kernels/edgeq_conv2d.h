@@ -15,15 +15,15 @@ extern "C" {
 typedef struct {
     edgeq_window window;
     int16_t in_c, out_c;
-    int16_t groups;        /* 1..in_c, divides in_c and out_c */
+    int16_t groups, group_in, group_out; /* in_c = groups * group_in, out_c = groups * group_out */
     int8_t pad_value;      /* the input's zero point */
-    const int8_t *weight;  /* [out_c][kernel_h][kernel_w][in_c / groups] */
+    const int8_t *weight;  /* [out_c][kernel_h][kernel_w][group_in] */
     const int32_t *bias;   /* [out_c], with zero points and rounding folded in */
     const uint8_t *shift;  /* [out_c], 0..31 */
     int32_t lo, hi;        /* -128..127 */
 } edgeq_conv2d_params;
 
-/* Any window. scratch: kernel_h * kernel_w * in_c / groups bytes. */
+/* Any window. scratch: kernel_h * kernel_w * group_in bytes. */
 void edgeq_conv2d(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 /* kernel 1x1, no padding, one group. */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { BLOCK = 16 }; /* channels compared at a time */
+enum { MAX_POOL_BLOCK = 16 }; /* channels compared at a time */
 
 /* best[c] = largest in[c] in the window at (y, x), c < n; in points at the block's first channel. */
 static void max_block(const edgeq_max_pool_params *p, const int8_t *in, int32_t y, int32_t x, int32_t n,
@@ -31,9 +31,9 @@ EDGEQ_KERNEL void edgeq_max_pool(const edgeq_max_pool_params *p, const int8_t *i
     const edgeq_window *w = &p->window;
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         for (int32_t ox = 0; ox < w->out_w; ox++) {
-            for (int32_t c0 = 0; c0 < p->channels; c0 += BLOCK) {
-                const int32_t n = p->channels - c0 < BLOCK ? p->channels - c0 : BLOCK;
-                int8_t best[BLOCK];
+            for (int32_t c0 = 0; c0 < p->channels; c0 += MAX_POOL_BLOCK) {
+                const int32_t n = p->channels - c0 < MAX_POOL_BLOCK ? p->channels - c0 : MAX_POOL_BLOCK;
+                int8_t best[MAX_POOL_BLOCK];
                 max_block(p, in + c0, oy * w->stride_h - w->pad_top, ox * w->stride_w - w->pad_left, n, best);
                 memcpy(out + c0, best, (size_t)n);
             }

@@ -1,0 +1,43 @@
+/* Start-up code of Arm MPS2, FPGA image AN500 (Cortex-M7). Runs in QEMU; untested on hardware. */
+#include "semihost.h"
+
+extern uint32_t stack_top[], data_load[], data_start[], data_end[], bss_start[], bss_end[];
+
+int main(void);
+void reset(void) __attribute__((noreturn));
+
+void reset(void) {
+    *(volatile uint32_t *)0xE000ED88 |= 0xFU << 20; /* CPACR: floating point faults before this */
+    __asm volatile("dsb\n isb" ::: "memory");
+    for (uint32_t *to = data_start, *from = data_load; to < data_end; to++, from++) {
+        *to = *from;
+    }
+    for (uint32_t *to = bss_start; to < bss_end; to++) {
+        *to = 0;
+    }
+    semihost_paint_stack();
+    semihost_exit(main());
+}
+
+/* No program here uses interrupts: every exception is a fault. */
+__attribute__((section(".vectors"), used)) static const struct {
+    uint32_t *stack;
+    void (*reset)(void), (*exceptions[14])(void);
+} vectors = {
+    stack_top,
+    reset,
+    {
+        semihost_fault_vector, /* NMI */
+        semihost_fault_vector, /* HardFault */
+        semihost_fault_vector, /* MemManage */
+        semihost_fault_vector, /* BusFault */
+        semihost_fault_vector, /* UsageFault */
+        semihost_fault_vector, /* SecureFault */
+        0, 0, 0,
+        semihost_fault_vector, /* SVCall */
+        semihost_fault_vector, /* DebugMonitor */
+        0,
+        semihost_fault_vector, /* PendSV */
+        semihost_fault_vector, /* SysTick */
+    },
+};

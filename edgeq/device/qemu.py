@@ -1,0 +1,97 @@
+"""Runs firmware in QEMU: bytes in, bytes out, by semihosting; nothing is left behind when it faults or hangs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeq.device.board import Board
+from edgeq.errors import DeviceError
+
+QEMU = "qemu-system-arm"
+SHOWN = 3  # lines of the console that a message quotes
+# bits of CFSR and HFSR, by Armv7-M and Armv8-M Architecture Reference Manual
+CFSR_BITS = {
+    0: "instruction access violation", 1: "data access violation", 3: "fault on unstacking", 4: "fault on stacking",
+    8: "bus error on an instruction", 9: "bus error", 10: "imprecise bus error", 11: "bus error on unstacking",
+    12: "bus error on stacking", 13: "bus error on FP stacking", 16: "undefined instruction", 17: "invalid state",
+    18: "invalid return", 19: "no coprocessor", 20: "stack limit", 24: "unaligned access", 25: "division by zero",
+}  # fmt: skip
+HFSR_BITS = {1: "vector table read", 31: "debug event"}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that ended well. stack: its high-water mark in bytes, with main's callers."""
+
+    output: bytes
+    console: str
+    stack: int
+
+
+def run(board: Board, elf: Path, data: bytes = b"", timeout: float = 60) -> bytes:
+    """What the firmware writes with semihost_write for what it reads with semihost_read. Raises DeviceError."""
+    return execute(board, elf, data, timeout).output
+
+
+def execute(board: Board, elf: Path, data: bytes = b"", timeout: float = 60, options: Sequence[str] = ()) -> Finished:
+    """As run, with the console's text; options: more of QEMU's.
+
+    Raises DeviceError: the core faulted, main returned other than 0, it did not finish in time, or QEMU failed.
+    """
+    if shutil.which(QEMU) is None:
+        raise DeviceError(f"no {QEMU} on PATH", node=board.name, hint="apt-get install qemu-system-arm")
+    with tempfile.TemporaryDirectory(prefix="edgeq_qemu_") as folder:
+        (Path(folder) / "input").write_bytes(data)
+        command = [QEMU, "-machine", board.machine, "-cpu", board.cpu, "-kernel", str(elf.resolve()), "-nodefaults",
+                   "-display", "none", "-monitor", "none", "-semihosting-config", "enable=on,target=native", *options]  # fmt: skip
+        status, console = _call(command, folder, timeout)
+        if status is None:
+            raise DeviceError(f"did not finish in {timeout:g} s{quote(console)}", node=board.name)
+        if status:
+            raise DeviceError(failure(status, console), node=board.name,
+                              hint=f"arm-none-eabi-addr2line -fpe {elf} ADDRESS names the line of an address")  # fmt: skip
+        output = Path(folder) / "output"
+        stack = re.search(r"^stack: (0x\w+)$", console, re.M)
+        return Finished(output.read_bytes() if output.exists() else b"", console, int(stack[1], 16) if stack else 0)
+
+
+def _call(command: Sequence[str], folder: str, timeout: float) -> tuple[int | None, str]:
+    """(exit status, or None where it had to be stopped; stdout and stderr). The process has ended either way."""
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as qemu:
+        try:
+            text, _ = qemu.communicate(timeout=timeout)
+            return qemu.returncode, clean(text)
+        except subprocess.TimeoutExpired:
+            qemu.kill()
+            return None, clean(qemu.communicate()[0])
+        finally:
+            qemu.kill()
+
+
+def clean(text: bytes) -> str:
+    """What the firmware printed and QEMU complained of; not that the board's network is not connected."""
+    return re.sub(r"^.*: warning: nic .* has no peer\r?\n", "", text.decode(errors="replace"), flags=re.M)
+
+
+def failure(status: int, console: str) -> str:
+    """Why a run failed, from what it printed."""
+    fault = re.search(r"^fault: (.*)$", console, re.M)
+    if fault is None:
+        return f"exit status {status}{quote(console)}"
+    before = console[: fault.start()]
+    values = dict(re.findall(r"(\w+)=(0x\w+)", fault[1]))
+    reasons = [text for register, bits in (("cfsr", CFSR_BITS), ("hfsr", HFSR_BITS))
+               for bit, text in bits.items() if int(values.get(register, "0"), 16) >> bit & 1]  # fmt: skip
+    return f"the core faulted ({', '.join(reasons) or 'no reason given'}): {fault[1]}{quote(before)}"
+
+
+def quote(console: str) -> str:
+    """The last lines of the console, for a message."""
+    lines = console.strip().splitlines()[-SHOWN:]
+    return f"; last output: {' | '.join(lines)}" if lines else "; no output"

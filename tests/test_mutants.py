@@ -1,0 +1,162 @@
+"""The operators' cases are good enough: defects seeded into the kernels' C, one at a time, do not survive them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edgeq import ops
+from edgeq.emit.emit import runtime_files
+from edgeq.resources import KERNELS
+from tests import kernel_harness as harness
+
+PER_FILE = int(os.environ.get("EDGEQ_MUTANTS", "40"))  # how many of each file's mutants are tried, the same ones each time
+COMPILE = ("gcc", "-std=c99", "-O0", "-w")
+SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+SWAPS = {
+    " < ": " <= ", " <= ": " < ", " > ": " >= ", " >= ": " > ", " == ": " != ", " != ": " == ", " && ": " || ",
+    " || ": " && ", " + ": " - ", " - ": " + ", " * ": " + ", " += ": " -= ", " -= ": " += ", " >> ": " >> 1 >> ",
+    " << ": " << 1 << ", "->lo": "->hi", "->hi": "->lo", "continue;": "break;", "-128": "-127", "127": "126",
+}  # fmt: skip
+PATTERNS = [
+    *((re.escape(a) + (r"\b" if a[-1].isalnum() else ""), b) for a, b in SWAPS.items()),
+    (r"(?<![\w.])0(?![\w.])", "1"),
+    (r"(?<![\w.\-])1(?![\w.])", "2"),
+    (r"\b[pw]->(?!lo\b|hi\b)\w+(?![\w\[.(])", r"(\g<0> + 1)"),
+]
+
+# (file, part of the mutated line) -> why no input can tell it from the original
+FULL_BLOCK = "a block of exactly BLOCK channels is n = BLOCK either way"
+EMPTY_BLOCK = "one more block, of no channels"
+SAME_VALUE = "both branches give the same value where the two are equal"
+EQUIVALENT = {
+    ("edgeq.h", "v >= hi ?"): SAME_VALUE,
+    ("edgeq.h", "v <= lo ?"): SAME_VALUE,
+    ("edgeq_avg_pool.c", "count -= at >= lo && at < hi;"): "only the product of two counts is used",
+    ("edgeq_avg_pool.c", "c0 < (p->channels + 1);"): EMPTY_BLOCK,
+    ("edgeq_avg_pool.c", "c0 <= p->channels;"): EMPTY_BLOCK,
+    ("edgeq_avg_pool.c", "p->channels - c0 <= AVG_POOL_BLOCK ?"): FULL_BLOCK,
+    ("edgeq_broadcast.h", "return 2;"): "any number but 0 is true",
+    ("edgeq_depthwise_conv2d.c", "c0 <= out_c;"): EMPTY_BLOCK,
+    ("edgeq_depthwise_conv2d.c", "out_c - c0 <= DEPTHWISE_BLOCK ?"): FULL_BLOCK,
+    ("edgeq_depthwise_conv2d.c", "if ((p->multiplier + 1) == 1) {"): "the general path, only slower",
+    ("edgeq_max_pool.c", "pixel[c] >= best[c] ?"): SAME_VALUE,
+    ("edgeq_max_pool.c", "c0 < (p->channels + 1);"): EMPTY_BLOCK,
+    ("edgeq_max_pool.c", "c0 <= p->channels;"): EMPTY_BLOCK,
+    ("edgeq_max_pool.c", "p->channels - c0 <= MAX_POOL_BLOCK ?"): FULL_BLOCK,
+    ("edgeq_prelu.c", "(d > 0 ?"): "d is 0 there",
+    ("edgeq_prelu.c", "(d >= 1 ?"): "d is 0 there",
+    ("edgeq_softmax.c", "in[i] >= max ?"): SAME_VALUE,
+    ("edgeq_softmax.c", "if (e > sum) {"): "a remainder of sum instead of 0 carries into the rounding",
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file's text with one defect in `line`."""
+
+    file: str
+    number: int
+    line: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.number}: {self.line.strip()}"
+
+
+def code(text: str) -> str:
+    """The text with everything blanked that is not a statement: comments, preprocessor lines, types, declarations."""
+    blank = lambda m: re.sub(r"[^\n]", " ", m.group())  # noqa: E731
+    for pattern in (r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
+        text = re.sub(pattern, blank, text, flags=re.S if "\\*" in pattern or "{" in pattern else 0)
+    return text
+
+
+def mutants(file: str) -> Iterator[Mutant]:
+    text = (KERNELS / file).read_text()
+    for pattern, replacement in PATTERNS:
+        for m in re.finditer(pattern, code(text)):
+            changed = text[: m.start()] + m.expand(replacement) + text[m.end() :]
+            number = text[: m.start()].count("\n")
+            yield Mutant(file, number + 1, changed.splitlines()[number], changed)
+
+
+def chosen(file: str) -> list[Mutant]:
+    """The same few for as long as their lines stay as they are."""
+    order = sorted(mutants(file), key=lambda m: hashlib.sha256(f"{m.file} {m.line.strip()}".encode()).digest())
+    return order[:PER_FILE]
+
+
+def excused(mutant: Mutant) -> list[tuple[str, str]]:
+    """The entries of EQUIVALENT that it is."""
+    return [(file, part) for file, part in EQUIVALENT if file == mutant.file and part in mutant.line]
+
+
+FILES = sorted(f for f in runtime_files([k.source for op in ops.modules() for k in ops.kernels(op)]) if any(mutants(f)))
+
+
+class Bench:
+    """An operator's cases, compiled once; kernels are compiled and linked to them again and again."""
+
+    def __init__(self, op: str, folder: Path):
+        self.table, self.folder = harness.runs(op), folder
+        folder.mkdir()
+        self.kernels = [s for s in harness.write(folder, self.table) if s.startswith("edgeq_")]
+        self.feed = harness.feed(self.table)
+        for flags, suffix in (((), "o"), (SANITIZE, "san.o")):
+            for source in ("cases", "kernel_host"):
+                self._compile(*flags, "-c", f"{source}.c", "-o", f"{source}.{suffix}")
+            assert not self._differs(suffix, *flags), f"{op} fails without any mutation"
+
+    def _compile(self, *arguments: str) -> bool:
+        return subprocess.run([*COMPILE, *arguments], cwd=self.folder, capture_output=True, check=False).returncode == 0
+
+    def kills(self, mutant: Mutant) -> bool:
+        original = (self.folder / mutant.file).read_text()
+        (self.folder / mutant.file).write_text(mutant.text)
+        try:
+            return self._differs("o") or self._differs("san.o", *SANITIZE)
+        finally:
+            (self.folder / mutant.file).write_text(original)
+
+    def _differs(self, suffix: str, *flags: str) -> bool:
+        if not self._compile(*flags, *self.kernels, f"cases.{suffix}", f"kernel_host.{suffix}", "-o", "mutant"):
+            return True  # no mutant: it is not C
+        try:
+            done = subprocess.run([self.folder / "mutant"], input=self.feed, capture_output=True, timeout=5, check=False)
+        except subprocess.TimeoutExpired:
+            return True
+        return done.returncode != 0 or harness.compare(self.table, done.stdout) is not None
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_cases_kill_mutants(file: str, tmp_path: Path) -> None:
+    users = [op for op in ops.modules() if ops.kernels(op) and file in harness.kernel_files(harness.runs(op))]
+    benches: dict[str, Bench] = {}
+    survivors = []
+    for mutant in chosen(file):
+        if excused(mutant):
+            continue
+        for op in users:
+            if op not in benches:
+                benches[op] = Bench(op, tmp_path / op)
+            if benches[op].kills(mutant):
+                break
+        else:
+            survivors.append(str(mutant))
+    shutil.rmtree(tmp_path)
+    assert not survivors, "no case tells these from the original:\n" + "\n".join(survivors)
+
+
+def test_excuses_are_needed() -> None:
+    used = {excuse for file in FILES for mutant in mutants(file) for excuse in excused(mutant)}
+    assert used == set(EQUIVALENT)
