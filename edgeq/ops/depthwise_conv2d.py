@@ -126,13 +126,15 @@ class DepthwiseKernel(Kernel):
 
 
 def cases() -> Iterator[Node]:
-    """Kernel sizes, strides, multipliers within and across blocks, block edges (15, 16, 17 channels), wide padding."""
+    """Kernel sizes, strides, multipliers within and across blocks, block edges (31, 32, 33 channels), wide padding."""
     for h, w, c, multiplier, window in [
         (5, 5, 16, 1, Window((3, 3), pads=(1, 1, 1, 1))),
         (6, 7, 17, 1, Window((3, 3), (2, 2), pads=(0, 0, 1, 1))),
         (4, 4, 15, 1, Window((3, 3), (2, 2), pads=(1, 1, 1, 1))),
         (1, 8, 3, 2, Window((1, 3), pads=(0, 2, 0, 1))),
         (9, 1, 40, 1, Window((5, 1))),
+        (3, 3, 32, 1, Window((3, 3), pads=(1, 1, 1, 1))),
+        (3, 3, 31, 1, Window((2, 2))),
         (7, 6, 2, 5, Window((2, 3), (1, 2), (3, 2), (3, 1, 2, 4))),
         (2, 2, 1, 1, Window((3, 3), pads=(3, 3, 3, 3))),
         (3, 4, 33, 1, Window((1, 1))),

@@ -1,6 +1,6 @@
 #include "edgeq_depthwise_conv2d.h"
 
-enum { DEPTHWISE_BLOCK = 16 }; /* channels accumulated at a time */
+enum { DEPTHWISE_BLOCK = 32 }; /* channels accumulated at a time */
 
 /* acc[c] += weight[c] * x[(used + c) / multiplier], c < n; x is null outside the input. used: how many of the
  * multiplier output channels of x[0] are done. */
@@ -9,6 +9,10 @@ static void tap(const edgeq_depthwise_conv2d_params *p, const int8_t *x, const i
     if (x == 0) {
         for (int32_t c = 0; c < n; c++) {
             acc[c] += weight[c] * p->pad_value;
+        }
+    } else if (p->multiplier == 1 && n == DEPTHWISE_BLOCK) { /* a known length: vectorised */
+        for (int32_t c = 0; c < DEPTHWISE_BLOCK; c++) {
+            acc[c] += weight[c] * x[c];
         }
     } else if (p->multiplier == 1) {
         for (int32_t c = 0; c < n; c++) {
