@@ -140,9 +140,9 @@ def cases() -> Iterator[Node]:
         (3, 4, 33, 1, Window((1, 1))),
         (4, 4, 2, 1, Window((1, 1), (2, 2), pads=(3, 3, 0, 0))),
         (1, 1, 5, 3, Window((1, 1))),
-        (3, 2, 9, 2, Window((2, 1), pads=(1, 0, 0, 0))),
-        (2, 3, 5, 7, Window((1, 2), pads=(0, 1, 0, 0))),
-        (2, 2, 1, 40, Window((1, 1))),
+        (3, 2, 17, 2, Window((2, 1), pads=(1, 0, 0, 0))),
+        (2, 3, 7, 7, Window((1, 2), pads=(0, 1, 0, 0))),
+        (2, 2, 1, 70, Window((1, 1))),
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, -37)[spread])
