@@ -49,6 +49,7 @@ EQUIVALENT = {
     ("edgeq_depthwise_conv2d.c", "c0 <= out_c;"): EMPTY_BLOCK,
     ("edgeq_depthwise_conv2d.c", "out_c - c0 <= DEPTHWISE_BLOCK ?"): FULL_BLOCK,
     ("edgeq_depthwise_conv2d.c", "if ((p->multiplier + 1) == 1) {"): "the general path, only slower",
+    ("edgeq_depthwise_conv2d.c", "((p->multiplier + 1) == 1 && n"): "the path for any length, only slower",
     ("edgeq_max_pool.c", "pixel[c] >= best[c] ?"): SAME_VALUE,
     ("edgeq_max_pool.c", "c0 < (p->channels + 1);"): EMPTY_BLOCK,
     ("edgeq_max_pool.c", "c0 <= p->channels;"): EMPTY_BLOCK,

@@ -1,0 +1,201 @@
+"""Kernels and whole models as real Arm code in QEMU, byte for byte equal to the reference; and the runner itself.
+
+A missing compiler or emulator is a failure: `make tools` installs them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgeq
+from edgeq import ops
+from edgeq.check import stress_inputs
+from edgeq.device import Board, boards, compile_firmware, execute, run
+from edgeq.errors import BadInput, BuildFailed, DeviceError
+from edgeq.reference import execute as reference
+from edgeq.targets import target
+from tests import kernel_harness as harness
+from tests.c_models import DIGITS, MODELS, app, feed, sources, write
+
+BOARD_OF = {
+    "cortex-m0": "mps2_an385", "cortex-m3": "mps2_an385", "cortex-m4": "mps2_an386", "cortex-m7": "mps2_an500",
+    "cortex-m33": "mps2_an505", "cortex-m55": "mps3_an547",
+}  # fmt: skip
+each_core = pytest.mark.parametrize("core", BOARD_OF)
+each_board = pytest.mark.parametrize("board", boards().values(), ids=boards())
+CALIB = {"digits": (DIGITS / "digits.onnx", DIGITS / "calib.npz"), "zoo": (MODELS / "zoo_legacy.onnx", "random"),
+         "two": (MODELS / "two_in_two_out_legacy.onnx", "random")}  # fmt: skip
+STDIO = """#include "semihost.h"
+#define fread(to, size, count, file) semihost_read(to, count)
+#define fwrite(from, size, count, file) semihost_write(from, count)
+"""
+
+
+def firmware(folder: Path, board: Board, code: str, core: str | None = None, **defines: str) -> Path:
+    """An ELF of one C file."""
+    (folder / "main.c").write_text(f'#include "semihost.h"\n{code}')
+    return compile_firmware(board, target(core or board.core), [folder / "main.c"], defines=defines, out=folder / "main.elf")
+
+
+# ---------------------------------------------------------------- kernels and models
+
+
+@each_core
+def test_kernels_equal_reference(core: str, tmp_path: Path) -> None:
+    """Every case of every operator, by every kernel that the core can run."""
+    table = [r for op in ops.modules() if ops.kernels(op) for r in harness.runs(op, target(core).isa)]
+    files = {**harness.kernel_files(table), "cases.c": harness.program(table)}
+    files |= {name: (harness.HERE / "c" / name).read_text() for name in ("kernel_cases.h", "kernel_device.c")}
+    write(tmp_path, files)
+    board = boards()[BOARD_OF[core]]
+    elf = compile_firmware(board, target(core), sources(tmp_path), [tmp_path], out=tmp_path / "cases.elf")
+    try:
+        output = run(board, elf, harness.feed(table))
+    except DeviceError as e:
+        reached = re.findall(r"case (0x\w+)", str(e))
+        raise AssertionError(f"{table[int(reached[-1], 16)] if reached else 'start'}: {e}") from e
+    assert (difference := harness.compare(table, output)) is None, difference
+
+
+@each_core
+def test_models_equal_reference(core: str, tmp_path: Path) -> None:
+    """Three models in one firmware, on real, random and saturating inputs."""
+    models = [edgeq.compile_model(*CALIB[name], name=name, target=core, run_check=False) for name in CALIB]
+    inputs = [{k: v[:24] for k, v in stress_inputs(m.graph, random=20, seed=3).items()} for m in models]
+    real = np.load(DIGITS / "test.npz")["image"][:8].astype(np.float32)
+    inputs[0]["image"][-8:] = models[0].stored(real)["image"]
+    for m in models:
+        write(tmp_path, {n: text for n, text in m.files.items() if n.endswith((".c", ".h"))})
+    write(tmp_path, {"app.c": app(models).replace("#include <stdio.h>", STDIO)})
+    board = boards()[BOARD_OF[core]]
+    elf = compile_firmware(board, target(core), sources(tmp_path), [tmp_path], out=tmp_path / "app.elf")
+    got = np.frombuffer(run(board, elf, feed(models, inputs)), np.int8)
+    outs = [reference(m.graph, x) for m, x in zip(models, inputs, strict=True)]
+    arrays = [o[t.name] for m, o in zip(models, outs, strict=True) for t in m.graph.outputs.values()]
+    count = len(inputs[0]["image"])
+    np.testing.assert_array_equal(got, np.concatenate([a.reshape(count, -1) for a in arrays], axis=1).ravel())
+
+
+# ---------------------------------------------------------------- the runner
+
+
+@each_board
+def test_memory_is_as_described(board: Board, tmp_path: Path) -> None:
+    """board.toml says what link.ld says, and the emulated board has memory up to the last word of it."""
+    script = (board.folder / "link.ld").read_text()
+    for name, region in (("FLASH", board.flash), ("RAM", board.ram)):
+        found = re.search(rf"^ *{name} \(\w+\) : ORIGIN = (0x\w+), LENGTH = (\d+)M$", script, re.M)
+        assert found and (int(found[1], 16), int(found[2]) << 20) == (region.origin, region.size)
+    last = board.ram.origin + board.ram.size - 4
+    code = """int main(void) {
+        volatile uint32_t *ram = (volatile uint32_t *)RAM_LAST;
+        *ram = *(const volatile uint32_t *)FLASH_LAST + 41;
+        return *ram == 41 ? 0 : 1;
+    }"""
+    flash_last = board.flash.origin + board.flash.size - 4
+    execute(board, firmware(tmp_path, board, code, RAM_LAST=f"{last:#x}U", FLASH_LAST=f"{flash_last:#x}U"))
+
+
+@each_board
+def test_initialised_data_input_output_and_stack(board: Board, tmp_path: Path) -> None:
+    code = """
+    static uint8_t data[300] = {7, 8}, zero[300];
+    int main(void) {
+        volatile uint8_t deep[2000];
+        const uint32_t n = semihost_read(data + 2, sizeof data - 2);
+        for (uint32_t i = 0; i < sizeof deep; i++) {
+            deep[i] = (uint8_t)i;
+        }
+        semihost_print("hello\\n");
+        semihost_write(zero, 1);
+        return semihost_write(data, n + 2) == n + 2 && deep[5] == 5 ? 0 : 1;
+    }"""
+    for core in board.targets:
+        done = execute(board, firmware(tmp_path, board, code, core), bytes(range(200)))
+        assert done.output == bytes([0, 7, 8, *range(200)])
+        assert done.console.startswith("hello\n")
+        assert 2000 < done.stack < 2200
+
+
+FAULTS = {
+    "undefined": ('__asm volatile("udf #1");', "undefined instruction", {"cfsr": 0x10000, "exception": 3}),
+    "bus": ("*(volatile uint32_t *)0xF8000000U = 1;", "bus error", {"bfar": 0xF8000000, "cfsr": 0x8200}),
+    "stack": ("return deeper(1);", "stack overflow", {"hfsr": 0x40000000}),
+}
+
+
+@each_board
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_reported_with_its_registers(board: Board, fault: str, tmp_path: Path) -> None:
+    code, reason, registers = FAULTS[fault]
+    around = """__attribute__((noinline)) int deeper(volatile int x) {
+        volatile int wide[100];
+        wide[x] = x;
+        return deeper(x + wide[x] - 1) + wide[x];
+    }
+    int main(void) { semihost_print("so far\\n"); %s return 0; }"""
+    elf = firmware(tmp_path, board, around % code)
+    with pytest.raises(DeviceError) as caught:
+        run(board, elf)
+    message = str(caught.value)
+    assert f"{board.name}: the core faulted" in message and "last output: so far" in message and reason in message
+    values = {name: int(value, 16) for name, value in re.findall(r"(\w+)=(0x\w+)", message)}
+    assert {name: values[name] for name in registers} == registers
+    in_flash = board.flash.origin <= values["pc"] < board.flash.origin + board.flash.size
+    assert in_flash or fault == "stack"
+
+
+def test_armv6m_code_reports_a_fault_too(tmp_path: Path) -> None:
+    board = boards()["mps2_an385"]
+    elf = firmware(tmp_path, board, 'int main(void) { __asm volatile("udf #1"); return 0; }', "cortex-m0")
+    with pytest.raises(DeviceError, match=r"undefined instruction.*pc=0x"):
+        run(board, elf)
+
+
+def processes(mark: str) -> list[str]:
+    """Command lines of running processes that contain `mark`."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return [line for line in lines if mark in line]
+
+
+def test_an_endless_loop_is_ended(tmp_path: Path) -> None:
+    board = boards()["mps2_an386"]
+    elf = firmware(tmp_path, board, 'int main(void) { semihost_print("waiting\\n"); for (;;) { __asm volatile("nop"); } }')
+    start = time.monotonic()
+    with pytest.raises(DeviceError, match=r"mps2_an386: did not finish in 0\.5 s; last output: waiting"):
+        run(board, elf, timeout=0.5)
+    assert time.monotonic() - start < 5
+    assert processes(str(elf)) == []
+
+
+def test_an_exit_status_is_an_error(tmp_path: Path) -> None:
+    board = boards()["mps2_an386"]
+    with pytest.raises(DeviceError, match="exit status 3; last output: stack"):
+        run(board, firmware(tmp_path, board, "int main(void) { return 3; }"))
+
+
+def test_what_cannot_be_built_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = boards()["mps2_an386"]
+    with pytest.raises(BuildFailed, match=r"main\.c:2:.*error.*nothing"):
+        firmware(tmp_path, board, "int main(void) { return nothing; }")
+    with pytest.raises(BuildFailed, match="undefined reference to `missing'"):
+        firmware(tmp_path, board, "int missing(void); int main(void) { return missing(); }")
+    with pytest.raises(BuildFailed, match=r"will not fit|overflowed"):
+        firmware(tmp_path, board, "char large[5 << 20]; int main(void) { return large[semihost_read(large, 1)]; }")
+    with pytest.raises(BadInput, match="does not run code for cortex-m55"):
+        firmware(tmp_path, board, "", "cortex-m55")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BuildFailed, match="apt-get install gcc-arm-none-eabi"):
+        firmware(tmp_path, board, "int main(void) { return 0; }")
+    with pytest.raises(DeviceError, match="apt-get install qemu-system-arm"):
+        run(board, tmp_path / "main.elf")
