@@ -47,7 +47,9 @@ def main() -> None:
     rows = []
     for short in sys.argv[1:] or TASKS:
         seconds, peak = build_cost(short)
-        rows.append({"model": short, "build s": seconds, "build peak MiB": peak, "reference inferences/s": reference_rate(short)})
+        rows.append(
+            {"model": short, "build s": seconds, "build peak MiB": peak, "reference inferences/s": reference_rate(short)}
+        )
     report("tool", "The tool itself (goals: build < 10 s, < 1536 MiB; ic reference >= 20/s)", rows)
 
 

@@ -345,9 +345,7 @@ def test_grids_of_the_benchmark_data(task, scale, zero_point):
 def test_observe():
     calls = []
     samples = load_samples(data(), ONE)
-    seen = observe(
-        lambda s: {"y": s["in/x:0"] * 2}, samples, ["in/x:0", "y"], lambda done, total: calls.append((done, total))
-    )
+    seen = observe(lambda s: {"y": s["in/x:0"] * 2}, samples, ["in/x:0", "y"], lambda done, total: calls.append((done, total)))
     assert seen.samples == 5
     assert seen.histograms["y"].max == 2 * data().max()
     assert seen.histograms["y"].samples == 5
@@ -504,9 +502,7 @@ def test_declared_range_is_covered(lo, hi, dtype):
     assert quantize(np.zeros(1), scale, zero_point, dtype)[0] == zero_point
 
 
-@pytest.mark.parametrize(
-    ("lowest", "highest", "expected"), [(0, 200, -128), (-200, 0, 127), (-60, 100, 0), (-211, 40, 85)]
-)
+@pytest.mark.parametrize(("lowest", "highest", "expected"), [(0, 200, -128), (-200, 0, 127), (-60, 100, 0), (-211, 40, 85)])
 def test_zero_point_of_a_grid(lowest, highest, expected):
     grid = Grid(0.5, lowest, highest)
     assert choose_input(histogram(np.ones(1)), grid, EXTREMES) == (0.5, expected)

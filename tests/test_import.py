@@ -181,7 +181,11 @@ def test_all_unsupported_nodes_are_reported_at_once(tmp_path: Path) -> None:
     for line in ("sorted (TopK): operator is not supported", "pooled (GlobalLpPool): operator is not supported",
                  "square (MatMul): right side is computed at run time; it must be a constant"):  # fmt: skip
         assert line in text
-    assert [(p.node, p.op) for p in find_problems(model)] == [("sorted", "TopK"), ("pooled", "GlobalLpPool"), ("square", "MatMul")]
+    assert [(p.node, p.op) for p in find_problems(model)] == [
+        ("sorted", "TopK"),
+        ("pooled", "GlobalLpPool"),
+        ("square", "MatMul"),
+    ]
 
 
 def test_shapes_are_fixed_by_name(tmp_path: Path) -> None:

@@ -143,9 +143,7 @@ def test_the_order_needs_no_more_than_any_other(graph):
 
 def test_a_residual_add_is_laid_over_one_operand_only():
     x, y, z = vector("x", 40), vector("y", 40), vector("z", 80)
-    graph = IntGraph(
-        (Node("n0", Lut(TABLE), (x,), y), Node("n1", ConcatOp(1, (40, 40)), (x, y), z)), {"x": x}, {"z": z}
-    )
+    graph = IntGraph((Node("n0", Lut(TABLE), (x,), y), Node("n1", ConcatOp(1, (40, 40)), (x, y), z)), {"x": x}, {"z": z})
     plan = make_plan(graph, GENERIC)
     assert plan.arena_bytes == 80 == plan.lower_bound  # both operands already lie in their place
     assert (plan.offsets["x"], plan.offsets["y"]) == (0, 40)

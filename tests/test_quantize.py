@@ -83,7 +83,9 @@ def test_bias_correction_removes_the_mean_error_of_rounded_weights(tmp_path):
     step = model.graph.nodes[0].output.scale
     assert np.abs((model.run_reference(x) - exact).mean(0)).max() < step / 10
     frac = op.shift.astype(int) + model.graph.nodes[0].output.frac_bits
-    uncorrected = -op.weight.astype(np.int64).sum(1) * model.graph.nodes[0].inputs[0].zero_point + (1 << op.shift.astype(np.int64) - 1)
+    uncorrected = -op.weight.astype(np.int64).sum(1) * model.graph.nodes[0].inputs[0].zero_point + (
+        1 << op.shift.astype(np.int64) - 1
+    )
     assert np.any(op.bias != uncorrected), "the correction does something"
     assert np.abs((op.bias - uncorrected) / np.exp2(frac)).max() < 0.2
 

@@ -40,7 +40,6 @@ enum { NO_REGISTERS = 0 };
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *block, size_t index);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, translated_fn *f);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, executed_fn *f, int registers, void *data);
@@ -211,15 +210,20 @@ static void executed(unsigned int cpu, void *data) {
     }
 }
 
+/* The length is the encoding's: QEMU 7.2's qemu_plugin_insn_size is 2 bytes too large for the last instruction before a
+ * page's last halfword, because its translator has looked at that halfword. */
 static void translated(plugin_id id, struct qemu_plugin_tb *block) {
     (void)id;
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(block); i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
-        const size_t length = qemu_plugin_insn_size(insn);
         uint16_t halves[2] = {0, 0};
-        memcpy(halves, qemu_plugin_insn_data(insn), length);
-        const instruction what = length == 2 ? narrow(halves[0]) : wide(halves[0], halves[1]);
-        void *data = pack((uint32_t)qemu_plugin_insn_vaddr(insn), length, what);
+        memcpy(halves, qemu_plugin_insn_data(insn), sizeof halves[0]);
+        const bool is_wide = halves[0] >> 11 >= 0x1D;
+        if (is_wide) {
+            memcpy(halves, qemu_plugin_insn_data(insn), sizeof halves);
+        }
+        const instruction what = is_wide ? wide(halves[0], halves[1]) : narrow(halves[0]);
+        void *data = pack((uint32_t)qemu_plugin_insn_vaddr(insn), is_wide ? 4 : 2, what);
         qemu_plugin_register_vcpu_insn_exec_cb(insn, executed, NO_REGISTERS, data);
     }
 }

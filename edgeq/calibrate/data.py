@@ -63,9 +63,7 @@ class Samples:
             value = np.array(self.arrays[name][i], np.float32).reshape(self.shapes[name])
         bad = value.size - int(np.isfinite(value).sum())
         if bad:
-            fact = (
-                f"sample {i} of input {name!r} holds {bad} of {value.size} values that are NaN, inf or beyond float32"
-            )
+            fact = f"sample {i} of input {name!r} holds {bad} of {value.size} values that are NaN, inf or beyond float32"
             raise BadInput(fact, node=self.source, hint="remove that sample, or repair what wrote it")
         return value
 

@@ -14,6 +14,7 @@ from edgeq.device.board import Board
 from edgeq.errors import DeviceError
 
 QEMU = "qemu-system-arm"
+QUIET = ("-nodefaults", "-display", "none", "-monitor", "none", "-semihosting-config", "enable=on,target=native")
 SHOWN = 3  # lines of the console that a message quotes
 # bits of CFSR and HFSR, by Armv7-M and Armv8-M Architecture Reference Manual
 CFSR_BITS = {
@@ -48,13 +49,12 @@ def execute(board: Board, elf: Path, data: bytes = b"", timeout: float = 60, opt
         raise DeviceError(f"no {QEMU} on PATH", node=board.name, hint="apt-get install qemu-system-arm")
     with tempfile.TemporaryDirectory(prefix="edgeq_qemu_") as folder:
         (Path(folder) / "input").write_bytes(data)
-        command = [QEMU, "-machine", board.machine, "-cpu", board.cpu, "-kernel", str(elf.resolve()), "-nodefaults",
-                   "-display", "none", "-monitor", "none", "-semihosting-config", "enable=on,target=native", *options]  # fmt: skip
+        command = [QEMU, "-machine", board.machine, "-cpu", board.cpu, "-kernel", str(elf.resolve()), *QUIET, *options]
         status, console = _call(command, folder, timeout)
         if status is None:
             raise DeviceError(f"did not finish in {timeout:g} s{quote(console)}", node=board.name)
         if status:
-            raise DeviceError(failure(status, console), node=board.name,
+            raise DeviceError(failure(board, status, console), node=board.name,
                               hint=f"arm-none-eabi-addr2line -fpe {elf} ADDRESS names the line of an address")  # fmt: skip
         output = Path(folder) / "output"
         stack = re.search(r"^stack: (0x\w+)$", console, re.M)
@@ -63,7 +63,8 @@ def execute(board: Board, elf: Path, data: bytes = b"", timeout: float = 60, opt
 
 def _call(command: Sequence[str], folder: str, timeout: float) -> tuple[int | None, str]:
     """(exit status, or None where it had to be stopped; stdout and stderr). The process has ended either way."""
-    with subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as qemu:
+    nothing, pipe, same = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(command, cwd=folder, stdin=nothing, stdout=pipe, stderr=same) as qemu:
         try:
             text, _ = qemu.communicate(timeout=timeout)
             return qemu.returncode, clean(text)
@@ -79,7 +80,7 @@ def clean(text: bytes) -> str:
     return re.sub(r"^.*: warning: nic .* has no peer\r?\n", "", text.decode(errors="replace"), flags=re.M)
 
 
-def failure(status: int, console: str) -> str:
+def failure(board: Board, status: int, console: str) -> str:
     """Why a run failed, from what it printed."""
     fault = re.search(r"^fault: (.*)$", console, re.M)
     if fault is None:
@@ -88,6 +89,8 @@ def failure(status: int, console: str) -> str:
     values = dict(re.findall(r"(\w+)=(0x\w+)", fault[1]))
     reasons = [text for register, bits in (("cfsr", CFSR_BITS), ("hfsr", HFSR_BITS))
                for bit, text in bits.items() if int(values.get(register, "0"), 16) >> bit & 1]  # fmt: skip
+    if not board.ram.origin <= int(values["sp"], 16) < board.ram.origin + board.ram.size:
+        reasons.insert(0, "stack overflow")
     return f"the core faulted ({', '.join(reasons) or 'no reason given'}): {fault[1]}{quote(before)}"
 
 

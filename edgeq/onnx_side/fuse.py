@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
-from edgeq.ir import FloatGraph, Layer
+from edgeq.ir import FloatGraph, Layer, LayerOp
 from edgeq.ops.lut import Expr, Unary, substitute
 
 
@@ -16,7 +17,23 @@ def fuse(graph: FloatGraph) -> FloatGraph:
         graph, b = _merge_binary(graph)
         graph, c = _drop_dead(graph)
         changed = a or b or c
-    return graph
+    return _named(graph)
+
+
+def kind(op: LayerOp) -> str:
+    """conv2d of a Conv2dLayer, avg_pool of an AvgPoolLayer."""
+    return re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(op).__name__.removesuffix("Layer")).lower()
+
+
+def _named(graph: FloatGraph) -> FloatGraph:
+    """The graph with its layers and their outputs named by what they are after fusing: t3_conv2d."""
+    names = {t: t for t in graph.inputs.values()}
+    names |= {x.output: f"t{i}_{kind(x.op)}" for i, x in enumerate(graph.layers)}
+    layers = [replace(x, name=names[x.output], inputs=tuple(names[t] for t in x.inputs), output=names[x.output])
+              for x in graph.layers]  # fmt: skip
+    tensors = {names[n]: replace(t, name=names[n]) for n, t in graph.tensors.items()}
+    outputs = {onnx_name: names[t] for onnx_name, t in graph.outputs.items()}
+    return replace(graph, tensors=tensors, layers=tuple(layers), outputs=outputs)
 
 
 def _with_layers(graph: FloatGraph, layers: list[Layer]) -> FloatGraph:

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from edgeq import ops
 from edgeq.errors import UnsupportedModel
 from edgeq.ir import FloatGraph, FloatTensor, Layer, LayerOp, Shape, size_of
-from edgeq.onnx_side.fuse import fuse
+from edgeq.onnx_side.fuse import fuse, kind
 from edgeq.onnx_side.load import dims_of, graph_inputs, opset_of
 from edgeq.ops._base import GraphBuilder, Operand, Unsupported, View
 from edgeq.ops.alias import AliasLayer
@@ -211,8 +211,7 @@ class _Importer(GraphBuilder):
         return View(name, np.arange(view.index.size).reshape(view.shape))
 
     def add(self, op: LayerOp, inputs: Sequence[str], shape: Shape, index: np.ndarray | None = None) -> View:
-        kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(op).__name__.removesuffix("Layer")).lower()
-        name = self._new_name(f"t{len(self.layers)}_{kind}")
+        name = self._new_name(f"t{len(self.layers)}_{kind(op)}")
         self.tensors[name] = FloatTensor(name, shape)
         self.layers.append(Layer(name, op, tuple(inputs), name, (self.current,)))
         return View(name, np.arange(size_of(shape)).reshape(1, *shape) if index is None else index)

@@ -35,6 +35,8 @@ class Runner:
         probed.graph.output.extend(onnx.helper.make_empty_tensor_value_info(n) for n in self.names)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        self.quiet = onnxruntime.RunOptions()
+        self.quiet.log_severity_level = 4
         options.intra_op_num_threads = 1  # small models: threads cost more than they give, and one is repeatable
         try:
             self.session = onnxruntime.InferenceSession(probed.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -46,7 +48,7 @@ class Runner:
         if not self.names:
             return dict(feeds)
         try:
-            values = self.session.run(self.names, feeds)
+            values = self.session.run(self.names, feeds, self.quiet)
         except Exception as e:
             raise UnsupportedModel(f"onnxruntime cannot run the model: {reason(e)}") from e
         return {**feeds, **dict(zip(self.names, values, strict=True))}

@@ -65,9 +65,7 @@ def split() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     train_x, test_x, train_y, test_y = train_test_split(
         images, bunch.target, test_size=N_TEST, stratify=bunch.target, random_state=0
     )
-    train_x, calib_x, train_y, calib_y = train_test_split(
-        train_x, train_y, test_size=N_CALIB, stratify=train_y, random_state=0
-    )
+    train_x, calib_x, train_y, calib_y = train_test_split(train_x, train_y, test_size=N_CALIB, stratify=train_y, random_state=0)
     return {"train": (train_x, train_y), "calib": (calib_x, calib_y), "test": (test_x, test_y)}
 
 

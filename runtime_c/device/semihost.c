@@ -112,6 +112,10 @@ static void end(int status) {
 void semihost_exit(int status) {
     print_field("stack: ", stack_used());
     semihost_print("\n");
+    if (*stack_bottom != PAINT) {
+        semihost_print("stack overflow\n");
+        status = FAULT_STATUS;
+    }
     end(status);
     for (;;) {
     }

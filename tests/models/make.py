@@ -168,9 +168,7 @@ def dense_mlp(name: str) -> None:
         ]
         nodes.append(helper.make_node("MatMul", [x, f"dense_{i}/kernel"], [f"dense_{i}/MatMul:0"], f"dense_{i}/MatMul"))
         nodes.append(
-            helper.make_node(
-                "Add", [f"dense_{i}/MatMul:0", f"dense_{i}/bias"], [f"dense_{i}/Add:0"], f"dense_{i}/BiasAdd"
-            )
+            helper.make_node("Add", [f"dense_{i}/MatMul:0", f"dense_{i}/bias"], [f"dense_{i}/Add:0"], f"dense_{i}/BiasAdd")
         )
         x = f"dense_{i}/Add:0"
         if i < len(sizes) - 2:
