@@ -122,15 +122,18 @@ REFUSALS: dict[str, tuple[Callable[[Path], Path], type, str]] = {
     "truncated": (write(DIGITS.read_bytes()[:9000]), BadInput, r"is not an ONNX file"),
     "text": (write(b"import torch\n"), BadInput, r"is not an ONNX file"),
     "no nodes": (nodeless, BadInput, r"has no nodes"),
-    "missing .data": (without_its_data, BadInput, r"weights are in 'conv_dynamo.onnx.data', which is missing(.|\n)*put conv_dyn"),
+    "missing .data": (
+        without_its_data, BadInput, r"weights are in 'conv_dynamo.onnx.data', which is missing(.|\n)*put conv_dyn"),
     "short .data": (with_short_data, BadInput, r"external weights cannot be read"),
     "NaN weight": (build(MLP, w=bad(np.nan)), BadInput, r"weight 'w' has nan at element 3"),
     "infinite weight": (build(MLP, w=bad(-np.inf)), BadInput, r"Gemm: weight 'w' has -inf at element 3"),
     "NaN in a Constant": (
         build("(float[1,2] x) => (float y) { c = Constant<value = float[2] {1.0, nan}>() y = Mul(x, c) }"),
         BadInput, r"weight 'c' has nan at element 1"),
-    "float64 input": (build("(double[N,4] x) => (double y) { y = Relu(x) }"), UnsupportedModel, r"input 'x': is double; float32"),
-    "int64 input": (build("(int64[N,4] x) => (int64 y) { y = Identity(x) }"), UnsupportedModel, r"input 'x': is int64; float32"),
+    "float64 input": (
+        build("(double[N,4] x) => (double y) { y = Relu(x) }"), UnsupportedModel, r"input 'x': is double; float32"),
+    "int64 input": (
+        build("(int64[N,4] x) => (int64 y) { y = Identity(x) }"), UnsupportedModel, r"input 'x': is int64; float32"),
     "symbolic height": (
         build("(float[N,3,height,32] x) => (float y) { y = Relu(x) }"), BadInput,
         r"input 'x': dimension 2 is 'height', not a fixed size(.|\n)*--shape x=1,3,N,32 with a number for each N"),
@@ -141,13 +144,19 @@ REFUSALS: dict[str, tuple[Callable[[Path], Path], type, str]] = {
     "huge inside": (
         build("(float[1,1] x) => (float y) { y = Expand(x, s) }", s=np.array([1 << 20, 1 << 20])), UnsupportedModel,
         r"tensor 'y': has shape \(1048576, 1048576\), 1099511627776 elements"),
+    "huge constant": (
+        build("(float[1,1] x) => (float y) { c = ConstantOfShape(s) y = Add(x, c) }", s=np.array([1 << 20, 1 << 20])),
+        UnsupportedModel, r"tensor 'c': has shape \(1048576, 1048576\)"),
     "old opset": (build(MLP, opset=10, w=(4, 2)), UnsupportedModel, rf"opset 10; {MIN_OPSET} to {NEWEST_OPSET} are supported"),
-    "new opset": (build(MLP, opset=NEWEST_OPSET + 1, w=(4, 2)), UnsupportedModel, rf"opset {NEWEST_OPSET + 1}; .*(.|\n)*opset_version"),
+    "new opset": (
+        build(MLP, opset=NEWEST_OPSET + 1, w=(4, 2)), UnsupportedModel, rf"opset {NEWEST_OPSET + 1}; .*(.|\n)*opset_version"),
     "unknown operator": (build("(float[1,4] x) => (float y) { y = Nonsense(x) }"), BadInput, r"No Op registered for Nonsense"),
     "undefined tensor": (build("(float[1,4] x) => (float y) { y = Add(x, z) }"), BadInput, r"not a valid ONNX model"),
-    "shapes that do not fit": (build("(float[1,3] x) => (float y) { y = Gemm(x, w) }", w=(4, 2)), UnsupportedModel, r"Gemm"),
+    "shapes that do not fit": (
+        build("(float[1,3] x) => (float y) { y = Gemm(x, w) }", w=(4, 2)), UnsupportedModel, r"Gemm"),
     "constant output": (constant_output, UnsupportedModel, r"y \(Relu\): all its inputs are constants"),
-    "no computation": (build("(float[1,4] x) => (float[1,4] x) { z = Relu(x) }"), UnsupportedModel, r"does not depend|no nodes"),
+    "no computation": (
+        build("(float[1,4] x) => (float[1,4] x) { z = Relu(x) }"), UnsupportedModel, r"does not depend|no nodes"),
 }  # fmt: skip
 
 
@@ -223,7 +232,7 @@ CONV = "(float[1,3,6,5] x) => (float y) { a = Conv<pads=[1,1,1,1]>(x, k) "
 CONV_WEIGHTS = {"k": (4, 3, 3, 3), "s": (4, 1, 1), "t": (1, 4, 1, 1), "one": (1,), "row": (1, 1, 1, 5)}
 BN_WEIGHTS = {"g": (4,), "b": (4,), "m": (4,), "v": np.array([0.5, 1.0, 2.0, 0.1])}
 GEMM = "(float[1,6] x) => (float y) { a = Gemm(x, w) "
-GEMM_WEIGHTS = {"w": (6, 5), "s": (5,), "t": (1, 5), "c": (5,), "wt": (5, 6), "one": ()}
+GEMM_WEIGHTS = {"w": (6, 5), "s": (5,), "t": (1, 5), "c": (5,), "wt": (5, 6), "rows": (3, 5), "one": ()}
 REWRITES: dict[str, tuple[str, dict[str, Any], list[str]]] = {  # name: (graph, weights, operators that are left)
     "Gemm Mul Add": (GEMM + "b = Mul(a, s) y = Add(b, t) }", GEMM_WEIGHTS, ["Gemm"]),
     "Gemm Add on the left": (GEMM + "y = Add(s, a) }", GEMM_WEIGHTS, ["Gemm"]),
@@ -238,6 +247,11 @@ REWRITES: dict[str, tuple[str, dict[str, Any], list[str]]] = {  # name: (graph, 
     "MatMul rank 3 used twice": (
         "(float[1,3,6] x) => (float y) { a = MatMul(x, w) b = Add(a, s) y = Mul(a, b) }", GEMM_WEIGHTS,
         ["Reshape", "Gemm", "Reshape", "Add", "Mul"]),
+    "MatMul rank 3 Add per row": (
+        "(float[1,3,6] x) => (float y) { a = MatMul(x, w) y = Add(a, rows) }", GEMM_WEIGHTS, ["Reshape", "Gemm", "Reshape", "Add"]),
+    "Gemm BatchNormalization": (
+        GEMM + "y = BatchNormalization<epsilon=0.5>(a, g, b, m, v) }",
+        GEMM_WEIGHTS | {"g": (5,), "b": (5,), "m": (5,), "v": np.arange(1.0, 6.0)}, ["Gemm"]),
     "Gemm used twice": (GEMM + "b = Mul(a, s) y = Add(a, b) }", GEMM_WEIGHTS, ["Gemm", "Mul", "Add"]),
     "Gemm plus itself": (GEMM + "y = Add(a, a) }", GEMM_WEIGHTS, ["Gemm", "Add"]),
     "Conv BatchNormalization": (CONV + "y = BatchNormalization(a, g, b, m, v) }", CONV_WEIGHTS | BN_WEIGHTS, ["Conv"]),
@@ -253,7 +267,9 @@ REWRITES: dict[str, tuple[str, dict[str, Any], list[str]]] = {  # name: (graph, 
     "Conv used twice": (CONV + "b = Mul(a, s) y = Sub(a, b) }", CONV_WEIGHTS, ["Conv", "Mul", "Sub"]),
     "Conv is an output": (
         CONV.replace("float y", "float y, float a") + "y = Mul(a, s) }", CONV_WEIGHTS, ["Conv", "Mul"]),
-    "shared weight": (CONV + "b = Mul(a, s) c = Conv<pads=[1,1,1,1]>(x, k) y = Sub(b, c) }", CONV_WEIGHTS, ["Conv", "Conv", "Sub"]),
+    "shared weight": (
+        CONV + "b = Mul(a, s) c = Conv<pads=[1,1,1,1]>(x, k) y = Sub(b, c) }",
+        CONV_WEIGHTS, ["Conv", "Conv", "Sub"]),
     "shared bias": (
         "(float[1,6] x) => (float y) { a = Gemm(x, w, c) b = Mul(a, s) d = Gemm<transB=1>(x, wt, c) y = Sub(b, d) }",
         GEMM_WEIGHTS, ["Gemm", "Gemm", "Sub"]),
@@ -298,6 +314,7 @@ def test_rewrites_of_small_graphs(case: str, tmp_path: Path) -> None:
 # ---------------------------------------------------------------- layout
 
 
+K = {"k": (4, 3, 3, 3)}
 SHUFFLE = """(float[1,6,4,5] x) => (float y) {
     a = Reshape(x, five) b = Transpose<perm=[0,2,1,3,4]>(a) c = Reshape(b, four) y = Conv(c, k) }"""
 NHWC = """(float[1,6,5,3] x) => (float y) {
@@ -305,7 +322,7 @@ NHWC = """(float[1,6,5,3] x) => (float y) {
     d = Relu(c) e = Transpose<perm=[0,3,1,2]>(d) f = MaxPool<kernel_shape=[2,2]>(e) y = Transpose<perm=[0,2,3,1]>(f) }"""
 LAYOUTS: dict[str, tuple[str, dict[str, Any], int | None]] = {  # name: (graph, weights, elements copied; None: any number)
     "channel shuffle": (SHUFFLE, {"k": (2, 6, 3, 3), "five": np.array([1, 2, 3, 4, 5]), "four": np.array([1, 6, 4, 5])}, None),
-    "channels-last model": (NHWC, {"k": (4, 3, 3, 3)}, 0),
+    "channels-last model": (NHWC, K, 0),
     "rows of an image": (
         "(float[1,2,8,5] x) => (float y) { a = Slice(x, s, e, two) y = Conv(a, k) }",
         {"k": (3, 2, 3, 3), "s": np.array([2]), "e": np.array([7]), "two": np.array([2])}, 0),
@@ -313,21 +330,21 @@ LAYOUTS: dict[str, tuple[str, dict[str, Any], int | None]] = {  # name: (graph, 
         "(float[1,2,4,9] x) => (float y) { a = Slice(x, s, e, three, two) y = Relu(a) }",
         {"s": np.array([-1]), "e": np.array([-100]), "three": np.array([3]), "two": np.array([-2])}, None),
     "Conv Flatten Gemm": (
-        "(float[1,3,6,5] x) => (float y) { a = Conv(x, k) b = Flatten(a) y = Gemm(b, w) }", {"k": (4, 3, 3, 3), "w": (48, 5)}, 0),
+        "(float[1,3,6,5] x) => (float y) { a = Conv(x, k) b = Flatten(a) y = Gemm(b, w) }", K | {"w": (48, 5)}, 0),
     "Conv Reshape Gemm through NHWC": (
         """(float[1,3,6,5] x) => (float y) {
         a = Conv(x, k) t = Transpose<perm=[0,2,3,1]>(a) b = Reshape(t, flat) y = Gemm(b, w) }""",
-        {"k": (4, 3, 3, 3), "w": (48, 5), "flat": np.array([1, -1])}, 0),
+        K | {"w": (48, 5), "flat": np.array([1, -1])}, 0),
     "halves swapped": (
         "(float[1,4,6,5] x) => (float y) { a = Conv(x, k) p, q = Split<axis=1>(a) y = Concat<axis=1>(q, p) }",
         {"k": (4, 4, 3, 3)}, None),
     "halves of the rows": (
         "(float[1,1,6,4] x) => (float y) { p, q = Split<axis=2>(x) a = Relu(p) y = Add(a, q) }", {}, 0),
-    "image as output": ("(float[1,3,6,5] x) => (float y) { y = Conv(x, k) }", {"k": (4, 3, 3, 3)}, 0),
+    "image as output": ("(float[1,3,6,5] x) => (float y) { y = Conv(x, k) }", K, 0),
     "several samples as one": ("(float[2,3,6,5] x) => (float y) { a = Sigmoid(x) y = Transpose<perm=[1,0,3,2]>(a) }", {}, None),
-    "softmax over channels": ("(float[1,3,6,5] x) => (float y) { a = Conv(x, k) y = Softmax<axis=1>(a) }", {"k": (4, 3, 3, 3)}, 0),
+    "softmax over channels": ("(float[1,3,6,5] x) => (float y) { a = Conv(x, k) y = Softmax<axis=1>(a) }", K, 0),
     "mean over rows": (
-        "(float[1,3,6,5] x) => (float y) { a = Conv(x, k) y = ReduceMean<axes=[2], keepdims=0>(a) }", {"k": (4, 3, 3, 3)}, None),
+        "(float[1,3,6,5] x) => (float y) { a = Conv(x, k) y = ReduceMean<axes=[2], keepdims=0>(a) }", K, None),
     "LSTM-like sequence": (
         "(float[1,7,3] x) => (float y) { a = Transpose<perm=[0,2,1]>(x) b = Conv(a, k) y = Transpose<perm=[0,2,1]>(b) }",
         {"k": (4, 3, 3)}, 0),
@@ -376,14 +393,15 @@ FUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {  # name: (graph, wei
         {"three": np.float32(3), "six": np.float32(6), "zero": np.float32(0)}, ["Unary"]),
     "hardswish with HardSigmoid": ("a = HardSigmoid<alpha=0.16666667>(x) y = Mul(x, a)", {}, ["Unary"]),
     "Swish beta": ("b = Mul(x, root2) a = Sigmoid(b) y = Mul(x, a)", {"root2": HALF["root2"]}, ["Unary"]),
-    "Conv Relu": ("a = Conv(x, k) y = Relu(a)", {"k": (4, 3, 3, 3)}, ["Conv2d"]),
+    "Conv Relu": ("a = Conv(x, k) y = Relu(a)", K, ["Conv2d"]),
     "Conv BatchNormalization Clip": (
         "a = Conv(x, k) b = BatchNormalization(a, g, t, m, v) y = Clip(b, zero, six)",
-        {"k": (4, 3, 3, 3), "g": (4,), "t": (4,), "m": (4,), "v": np.full(4, 0.3), "zero": np.float32(0), "six": np.float32(6)},
+        K | {"g": (4,), "t": (4,), "m": (4,), "v": np.full(4, 0.3), "zero": np.float32(0), "six": np.float32(6)},
         ["Conv2d"]),
-    "Add Relu": ("a = Sigmoid(x) b = MaxPool<kernel_shape=[1,1]>(x) c = Add(a, b) y = Relu(c)", {}, ["Unary", "MaxPool", "Add"]),
+    "Add Relu": (
+        "a = Sigmoid(x) b = MaxPool<kernel_shape=[1,1]>(x) c = Add(a, b) y = Relu(c)", {}, ["Unary", "MaxPool", "Add"]),
     "GlobalAveragePool Relu": ("a = GlobalAveragePool(x) y = Relu(a)", {}, ["AvgPool"]),
-    "Relu of what is read twice": ("a = Conv(x, k) b = Relu(a) y = Sub(a, b)", {"k": (4, 3, 3, 3)}, ["Conv2d", "Unary"]),
+    "Relu of what is read twice": ("a = Conv(x, k) b = Relu(a) y = Sub(a, b)", K, ["Conv2d", "Unary"]),
     "chain": ("a = Tanh(x) b = Abs(a) c = Sqrt(b) y = Neg(c)", {}, ["Unary"]),
 }  # fmt: skip
 

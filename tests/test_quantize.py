@@ -114,7 +114,7 @@ def test_channel_scales_leave_room_for_the_worst_sum():
     frac = channel_frac_bits(effective, np.zeros(2), y, "n")
     q = np.floor(effective * np.exp2(frac)[:, None] + 0.5)
     assert (np.abs(q).sum(1) * 256 < 2**30).all() and (frac - 4 <= MAX_SHIFT).all()
-    with pytest.raises(QuantizationError, match="channel 0 .*frac_bits"):
+    with pytest.raises(QuantizationError, match=r"channel 0 .*frac_bits"):
         channel_frac_bits(np.full((1, 4), 1e3), np.zeros(1), Tensor("y", (1,), 2.0**-12, 0), "n")
 
 

@@ -105,14 +105,15 @@ class Rule:
     def bind(self, inputs: Sequence[Operand | None], attributes: dict[str, Any]) -> inspect.BoundArguments:
         """Matches a node to the signature. Raises Unsupported naming an input or attribute it does not have."""
         signature = inspect.signature(self.fn)
-        positional = [p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY][1:]
+        positional = [p for p in signature.parameters.values() if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)][1:]
         variadic = any(p.kind is p.VAR_POSITIONAL for p in positional)
         if len(inputs) > len(positional) and not variadic:
             extra = [i for i in inputs[len(positional) :] if i is not None]
             if extra:
                 raise Unsupported(f"has {len(inputs)} inputs; {len(positional)} are supported")
             inputs = inputs[: len(positional)]
-        unknown = [name for name in attributes if name not in signature.parameters]
+        anything = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        unknown = [name for name in attributes if name not in signature.parameters and not anything]
         if unknown:
             raise Unsupported(f"attribute {unknown[0]!r} is not supported")
         for i, p in enumerate(positional[: len(inputs)]):  # inputs left out take the default or the attribute

@@ -110,6 +110,12 @@ def _axes(operand: Operand | list[int] | None, rank: int) -> list[int] | None:
 
 
 @onnx_rule
+def Constant(b: GraphBuilder, **attributes: object) -> View:
+    """numbers; folded into the nodes that use it"""
+    raise Unsupported("holds no tensor of numbers, and could not be folded")
+
+
+@onnx_rule
 def Identity(b: GraphBuilder, x: Operand) -> View:
     """no code"""
     return dynamic(x, "input")
