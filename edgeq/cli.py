@@ -269,6 +269,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it ends
         return BROKEN_PIPE
+    except SystemExit:  # so click answers a closed pipe, whatever standalone_mode says
+        return BROKEN_PIPE
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except Exception as error:

@@ -31,7 +31,7 @@ from edgeq.targets import TARGETS
 from tests.c_models import DIGITS, MODELS, STRICT, app, feed, shell, sources, write
 from tests.update_goldens import GOLDEN, golden_files
 
-CORES = ["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"]
+CORES = [name for name, target in TARGETS.items() if target.flags]
 ALLOWED = re.compile(r"memcpy|memset|memmove|__aeabi_mem\w+")  # what generated code may take from libc and libgcc
 BUILDS = {
     "digits": lambda **more: edgeq.compile_model(DIGITS / "digits.onnx", DIGITS / "calib.npz", **more),

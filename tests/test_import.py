@@ -248,7 +248,8 @@ REWRITES: dict[str, tuple[str, dict[str, Any], list[str]]] = {  # name: (graph, 
         "(float[1,3,6] x) => (float y) { a = MatMul(x, w) b = Add(a, s) y = Mul(a, b) }", GEMM_WEIGHTS,
         ["Reshape", "Gemm", "Reshape", "Add", "Mul"]),
     "MatMul rank 3 Add per row": (
-        "(float[1,3,6] x) => (float y) { a = MatMul(x, w) y = Add(a, rows) }", GEMM_WEIGHTS, ["Reshape", "Gemm", "Reshape", "Add"]),
+        "(float[1,3,6] x) => (float y) { a = MatMul(x, w) y = Add(a, rows) }", GEMM_WEIGHTS,
+        ["Reshape", "Gemm", "Add", "Reshape"]),
     "Gemm BatchNormalization": (
         GEMM + "y = BatchNormalization<epsilon=0.5>(a, g, b, m, v) }",
         GEMM_WEIGHTS | {"g": (5,), "b": (5,), "m": (5,), "v": np.arange(1.0, 6.0)}, ["Gemm"]),

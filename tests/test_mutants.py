@@ -155,7 +155,8 @@ def test_cases_kill_mutants(file: str, tmp_path: Path) -> None:
         else:
             survivors.append(str(mutant))
     shutil.rmtree(tmp_path)
-    assert not survivors, "no case tells these from the original:\n" + "\n".join(survivors)
+    advice = "add a case to cases() that does or, where no input can, an entry to EQUIVALENT here"
+    assert not survivors, "\n".join(["no case tells these from the original:", *survivors, advice])
 
 
 def test_excuses_are_needed() -> None:

@@ -14,6 +14,7 @@ from onnx import TensorProto, inliner, numpy_helper
 from edgeq.errors import BadInput, UnsupportedModel
 
 MIN_OPSET = 11
+BOUNDED = ("Clip",)  # operators whose constants may be infinite: no bound
 MAX_ELEMENTS = 1 << 24  # of one tensor: far over any microcontroller, and far below this machine's memory
 TYPE_NAMES = {v: k.lower() for k, v in TensorProto.DataType.items()}
 
@@ -95,12 +96,15 @@ def input_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 def _check_weights(model: onnx.ModelProto) -> None:
     for tensor in _constants(model):
-        user = next((n.name or n.op_type for n in model.graph.node if tensor.name in n.input), "unused")
+        users = [n for n in model.graph.node if tensor.name in n.input]
+        user = next((n.name or n.op_type for n in users), "unused")
         check_size(f"weight {tensor.name!r}", tensor.dims)
         try:
             array = numpy_helper.to_array(tensor)
         except Exception as e:  # whatever its dims, type and data make onnx stumble over
             raise BadInput(f"weight {tensor.name!r} is damaged: {_first_line(e)}", node=user, hint="export again") from e
+        if users and all(n.op_type in BOUNDED for n in users) and not np.isnan(array).any():
+            continue
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = int(np.flatnonzero(~np.isfinite(array.ravel()))[0])
             raise BadInput(f"weight {tensor.name!r} has {array.ravel()[bad]} at element {bad}", node=user,

@@ -21,7 +21,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         check_sizes(onnx.shape_inference.infer_shapes(model, data_prop=True))  # before anything of that size is computed
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            slim = onnxslim.slim(_copy(model))
+            slim = onnxslim.slim(constants_as_weights(model))
         forget_shapes(slim)  # onnxslim's own are wrong for a Split into uneven parts
         slim = onnx.shape_inference.infer_shapes(slim, strict_mode=True, data_prop=True)
         check_sizes(slim)
@@ -32,10 +32,36 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
         raise UnsupportedModel(f"the model cannot be simplified: {reason}", hint="run it in onnxruntime first") from e
     if not slim.graph.node:
         raise UnsupportedModel("the model's output does not depend on its input", hint="check the export")
-    slim = matmul_to_gemm(slim)
+    slim = split_row_biases(matmul_to_gemm(slim))
     slim = fold_affine(slim)
     forget_shapes(slim)
     return onnx.shape_inference.infer_shapes(slim, data_prop=True)
+
+
+def constants_as_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which numbers in Constant nodes are initializers; onnxslim would make a value_float float64."""
+    copy = _copy(model)
+    kept = []
+    for node in copy.graph.node:
+        value = _number(node)
+        if value is None:
+            kept.append(node)
+        else:
+            copy.graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
+    del copy.graph.node[:]
+    copy.graph.node.extend(kept)
+    return copy
+
+
+def _number(node: onnx.NodeProto) -> np.ndarray | None:
+    """The value of a Constant node that holds floats or integers, else None."""
+    types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    for a in node.attribute if node.op_type == "Constant" else ():
+        if a.name in types:
+            return np.array(helper.get_attribute_value(a), types[a.name])
+        if a.name == "value":
+            return np.asarray(numpy_helper.to_array(a.t))
+    return None
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -109,6 +135,24 @@ def matmul_to_gemm(model: onnx.ModelProto) -> onnx.ModelProto:
             helper.make_node("Reshape", [inner_out, back], [output], f"{node.name}/back"),
         ]
     nodes = [n for n in nodes if n.op_type != "Dropped"]
+    del edit.graph.node[:]
+    edit.graph.node.extend(nodes)
+    return edit.finish()
+
+
+def split_row_biases(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A Gemm whose bias differs between rows becomes a Gemm and an Add; onnxslim makes such of MatMul and Add."""
+    edit = _Editor(model)
+    nodes = []
+    for node in edit.graph.node:
+        nodes.append(node)
+        bias = edit.constants.get(node.input[2]) if node.op_type == "Gemm" and len(node.input) > 2 else None
+        if bias is None or bias.ndim < 2 or len(bias) == 1:
+            continue
+        rows = edit.set_constant(node.input[2], bias * np.float32(_attribute(node, "beta", 1.0)))
+        del node.input[2]
+        result, node.output[0] = node.output[0], f"{node.output[0]}/gemm"
+        nodes.append(helper.make_node("Add", [node.output[0], rows], [result], f"{node.name}/bias"))
     del edit.graph.node[:]
     edit.graph.node.extend(nodes)
     return edit.finish()

@@ -1,4 +1,4 @@
-"""Operators: one module each, found by being here. No list, template or test names them.
+"""Operators: one module each, found by being here. No list or template names them.
 
 An operator module defines
   - an IntOp (numpy reference and validation), the definition of its integers,
