@@ -23,6 +23,7 @@ from edgeq.ops._base import (
     onnx_rule,
 )
 from edgeq.ops._cases import activation, random_linear
+from edgeq.ops._dsp import channel_pairs, row_order
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
 from edgeq.ops._window import Window, window_of
 from edgeq.ops.depthwise_conv2d import DepthwiseLayer
@@ -143,6 +144,77 @@ class Conv1x1Kernel(Conv2dKernel):
 
     def scratch(self, node: Node) -> int:
         return 0
+
+
+class Conv2dDspKernel(Conv2dKernel):
+    """Windows of two pixels expanded to int16, two channels by two pixels at a time."""
+
+    function = "edgeq_conv2d_dsp"
+    source = "edgeq_conv2d_dsp.c"
+    params_type = "edgeq_conv2d_dsp_params"
+    isa = "dsp"
+
+    def supports(self, node: Node) -> bool:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        return op.groups == 1 and len(op.weight) > 1
+
+    def params(self, node: Node) -> Params:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        steps, rest_steps = self.steps(op)
+        return {
+            "window": op.window.params(node.inputs[0].shape, node.output.shape),
+            "in_c": op.weight.shape[3], "out_c": len(op.weight), "steps": steps, "rest_steps": rest_steps,
+            "pad_value": op.pad_value, "weight": Array(channel_pairs(row_order(op.weight), op.bias, op.shift)),
+            "lo": op.lo, "hi": op.hi,
+        }  # fmt: skip
+
+    @staticmethod
+    def steps(op: Conv2d) -> tuple[int, int]:
+        """(Steps of four taps in a window, those of them for the rows' rests)."""
+        _, rows, taps, channels = op.weight.shape
+        whole, rest = divmod(taps * channels, 4)
+        rest_steps = -(-rows * rest // 4)
+        return rows * whole + rest_steps, rest_steps
+
+    def scratch(self, node: Node) -> int:
+        assert isinstance(node.op, Conv2d)
+        steps, rest_steps = self.steps(node.op)
+        return int(16 * steps + 8 * rest_steps + 2 * node.op.weight[0, 0].size)
+
+    def cost(self, node: Node) -> float:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        pixels = node.output.shape[0] * node.output.shape[1]
+        steps, _ = self.steps(op)
+        return pixels * (50 + 15 * op.window.kernel[0] + 6.0 * steps) + self.product(node, steps)
+
+    @staticmethod
+    def product(node: Node, steps: int) -> float:
+        """Instructions of all pixel and channel pairs."""
+        blocks = -(-node.output.shape[0] * node.output.shape[1] // 2) * -(-node.output.shape[2] // 2)
+        return blocks * (23 + 14.25 * steps)
+
+
+class Conv1x1DspKernel(Conv2dDspKernel):
+    """1x1 without padding."""
+
+    function = "edgeq_conv2d_1x1_dsp"
+
+    def supports(self, node: Node) -> bool:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        return super().supports(node) and op.window.kernel == (1, 1) and not op.window.padded
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, Conv2d)
+        steps, _ = self.steps(node.op)
+        return node.output.shape[0] * node.output.shape[1] * (40 + 5.5 * steps) + self.product(node, steps)
+
+    def scratch(self, node: Node) -> int:
+        assert isinstance(node.op, Conv2d)
+        return 16 * self.steps(node.op)[0]
 
 
 def cases() -> Iterator[Node]:
