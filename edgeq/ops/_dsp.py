@@ -14,15 +14,17 @@ def row_order(weight: np.ndarray) -> np.ndarray:
     return np.concatenate([rows[:, :, :whole].reshape(len(weight), -1), rows[:, :, whole:].reshape(len(weight), -1)], 1)
 
 
-def channel_pairs(taps: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """int32 words for each two of the (O, taps) channels: their biases, for each four taps a word of either, their shifts.
+def channel_blocks(taps: np.ndarray, bias: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
+    """int32 words for each `size` of the (O, taps) channels: their biases, for each four taps a word of each, their shifts.
 
-    The last word of the last pair is negative. Of an odd number of channels the last two follow as a run of their own.
+    The last word of the last block is negative. Where O is no multiple of `size`, its last `size` channels follow as a
+    run of their own.
     """
-    runs = [range(0, len(taps) - 1, 2)]
-    if len(taps) % 2:
-        runs.append(range(len(taps) - 2, len(taps), 2))
-    words = [_block(taps, bias, shift, range(at, at + 2), last=at == run[-1]) for run in runs for at in run]
+    count = len(taps)
+    runs = [range(0, count - size + 1, size)]
+    if count % size:
+        runs.append(range(count - size, count - size + 1))
+    words = [_block(taps, bias, shift, range(at, at + size), last=at == run[-1]) for run in runs for at in run]
     return np.concatenate(words)
 
 

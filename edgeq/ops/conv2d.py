@@ -23,7 +23,7 @@ from edgeq.ops._base import (
     onnx_rule,
 )
 from edgeq.ops._cases import activation, random_linear
-from edgeq.ops._dsp import channel_pairs, row_order
+from edgeq.ops._dsp import channel_blocks, row_order
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
 from edgeq.ops._window import Window, window_of
 from edgeq.ops.depthwise_conv2d import DepthwiseLayer
@@ -166,7 +166,7 @@ class Conv2dDspKernel(Conv2dKernel):
         return {
             "window": op.window.params(node.inputs[0].shape, node.output.shape),
             "in_c": op.weight.shape[3], "out_c": len(op.weight), "steps": steps, "rest_steps": rest_steps,
-            "pad_value": op.pad_value, "weight": Array(channel_pairs(row_order(op.weight), op.bias, op.shift)),
+            "pad_value": op.pad_value, "weight": Array(channel_blocks(row_order(op.weight), op.bias, op.shift, 2)),
             "lo": op.lo, "hi": op.hi,
         }  # fmt: skip
 
