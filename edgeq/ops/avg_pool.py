@@ -237,6 +237,24 @@ class AvgPoolKernel(Kernel):
         return overlay(node.op.window, node.inputs[0].shape)
 
 
+class AvgPoolWholeDspKernel(AvgPoolKernel):
+    """The whole input as one window, four channels at a time."""
+
+    function = "edgeq_avg_pool_whole_dsp"
+    source = "edgeq_avg_pool_dsp.c"
+    isa = "dsp"
+
+    def supports(self, node: Node) -> bool:
+        op, (h, w, channels) = node.op, node.inputs[0].shape
+        assert isinstance(op, AvgPoolOp)
+        one = op.window.kernel == (h, w) and op.window.dilations == (1, 1) and not op.window.padded
+        return super().supports(node) and one and channels % 4 == 0
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, AvgPoolOp)
+        return 30 + node.output.elements * (1.75 * node.op.window.taps + 20)
+
+
 class AvgPoolCountedKernel(AvgPoolKernel):
     """A divisor per number of taps inside the border."""
 
@@ -256,7 +274,8 @@ class AvgPoolCountedKernel(AvgPoolKernel):
 
 def cases() -> Iterator[Node]:
     """As _pool.case_windows, padding counted and not, and windows large enough for pre_shift; zero points, clamps."""
-    windows = [*case_windows(), ((96, 96, 2), Window((96, 96))), ((2, 700, 1), Window((1, 700)))]
+    windows = [*case_windows(), ((96, 96, 2), Window((96, 96))), ((2, 700, 1), Window((1, 700))),
+               ((1, 700, 4), Window((1, 700))), ((3, 5, 8), Window((3, 5)))]  # fmt: skip
     for (h, w, c), window in windows:
         output = activation((*window.out_size((h, w)), c), name="y")
         for include_pad, zero_point, out_zero, finer, hi in [

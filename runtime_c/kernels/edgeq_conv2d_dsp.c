@@ -93,13 +93,11 @@ static const int32_t *conv2d_dsp_pairs(const uint32_t *x, const int32_t *w, int8
 #endif
 
 /* All channels of two pixels. Of an odd number the last two are a run of their own: it writes the last but one again. */
-static void conv2d_dsp_pixels(const edgeq_conv2d_dsp_params *p, const uint32_t *x, int8_t *out0, int8_t *out1) {
+static inline void conv2d_dsp_pixels(const edgeq_conv2d_dsp_params *p, const uint32_t *x, int8_t *out0, int8_t *out1) {
     const int32_t *rest = conv2d_dsp_pairs(x, p->weight, out0, out1, p->steps);
     if (p->out_c % 2 != 0) {
         conv2d_dsp_pairs(x, rest, out0 + p->out_c - 2, out1 + p->out_c - 2, p->steps);
     }
-    edgeq_dsp_clamp(out0, p->out_c, p->lo, p->hi);
-    edgeq_dsp_clamp(out1, p->out_c, p->lo, p->hi);
 }
 
 /* Four taps of two pixels: a step of x. */
@@ -145,10 +143,11 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
     const int32_t pixels = w->out_h * w->out_w, step = w->stride_w * p->in_c;
     const int32_t next_row = (w->stride_h * w->in_w - w->out_w * w->stride_w) * p->in_c; /* from a row's end */
     uint32_t *x = (uint32_t *)scratch;
+    int8_t *to = out;
     int32_t ox = 0;
     for (int32_t i = 0; i < pixels; i += 2) {
         const int8_t *first = in, *second = in;
-        int8_t *out1 = out;
+        int8_t *out1 = to;
         in += step;
         if (++ox == w->out_w) {
             in += next_row;
@@ -168,9 +167,10 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
         if (rest > 0) {
             conv2d_dsp_step(conv2d_dsp_load(first + 4 * whole, rest), conv2d_dsp_load(second + 4 * whole, rest), end);
         }
-        conv2d_dsp_pixels(p, x, out, out1);
-        out += 2 * p->out_c;
+        conv2d_dsp_pixels(p, x, to, out1);
+        to += 2 * p->out_c;
     }
+    edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
 }
 
 typedef struct {
@@ -197,15 +197,27 @@ static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, 
                             int8_t *copy) {
     const edgeq_window *w = &p->window;
     const int32_t y = at.y + i * w->dilation_h;
+    const uint32_t padding = (uint8_t)p->pad_value * 0x01010101U;
     for (int32_t j = 0; j < w->kernel_w; j++) {
         const int32_t x = at.x + j * w->dilation_w;
         if (y >= 0 && y < w->in_h && x >= 0 && x < w->in_w) {
             const int8_t *pixel = in + (y * w->in_w + x) * p->in_c;
-            for (int32_t c = 0; c < p->in_c; c++) {
-                *copy++ = pixel[c];
+            int32_t n = p->in_c;
+            for (; n >= 4; n -= 4) {
+                edgeq_dsp_store4(copy, edgeq_dsp_load4(pixel));
+                copy += 4;
+                pixel += 4;
+            }
+            for (; n > 0; n--) {
+                *copy++ = *pixel++;
             }
         } else {
-            for (int32_t c = 0; c < p->in_c; c++) {
+            int32_t n = p->in_c;
+            for (; n >= 4; n -= 4) {
+                edgeq_dsp_store4(copy, padding);
+                copy += 4;
+            }
+            for (; n > 0; n--) {
                 *copy++ = p->pad_value;
             }
         }
@@ -248,18 +260,20 @@ EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_
     const edgeq_window *w = &p->window;
     const int32_t pixels = w->out_h * w->out_w;
     uint32_t *x = (uint32_t *)scratch;
+    int8_t *to = out;
     conv2d_dsp_window next = {-w->pad_top, -w->pad_left};
     for (int32_t i = 0; i < pixels; i += 2) {
         const conv2d_dsp_window first = next;
         conv2d_dsp_window second = first; /* the last of an odd number of pixels is computed twice */
-        int8_t *out1 = out;
+        int8_t *out1 = to;
         if (i + 1 < pixels) {
             second = conv2d_dsp_next(w, first);
             next = conv2d_dsp_next(w, second);
             out1 += p->out_c;
         }
         conv2d_dsp_windows(p, in, first, second, x);
-        conv2d_dsp_pixels(p, x, out, out1);
-        out += 2 * p->out_c;
+        conv2d_dsp_pixels(p, x, to, out1);
+        to += 2 * p->out_c;
     }
+    edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
 }

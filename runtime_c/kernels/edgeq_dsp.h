@@ -45,6 +45,32 @@ static inline int32_t edgeq_dsp_mac2(uint32_t a, uint32_t b, int32_t acc) {
     return out;
 }
 
+/* The low, or high, halves of two words: the first's low. */
+static inline uint32_t edgeq_dsp_bottoms(uint32_t a, uint32_t b) {
+    uint32_t out;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(out) : "r"(a), "r"(b));
+    return out;
+}
+
+static inline uint32_t edgeq_dsp_tops(uint32_t a, uint32_t b) {
+    uint32_t out;
+    __asm__("pkhtb %0, %2, %1, asr #16" : "=r"(out) : "r"(a), "r"(b));
+    return out;
+}
+
+/* Two int16 sums, each plus one of the even, or odd, bytes of a word. */
+static inline uint32_t edgeq_dsp_add_even(uint32_t sums, uint32_t word) {
+    uint32_t out;
+    __asm__("sxtab16 %0, %1, %2" : "=r"(out) : "r"(sums), "r"(word));
+    return out;
+}
+
+static inline uint32_t edgeq_dsp_add_odd(uint32_t sums, uint32_t word) {
+    uint32_t out;
+    __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(out) : "r"(sums), "r"(word));
+    return out;
+}
+
 static inline int8_t edgeq_dsp_saturate(int32_t v) {
     int32_t out;
     __asm__("ssat %0, #8, %1" : "=r"(out) : "r"(v));
@@ -62,6 +88,23 @@ static inline uint32_t edgeq_dsp_odd(uint32_t word) {
 
 static inline int32_t edgeq_dsp_mac2(uint32_t a, uint32_t b, int32_t acc) {
     return acc + (int16_t)(uint16_t)a * (int16_t)(uint16_t)b + (int16_t)(uint16_t)(a >> 16) * (int16_t)(uint16_t)(b >> 16);
+}
+
+static inline uint32_t edgeq_dsp_bottoms(uint32_t a, uint32_t b) {
+    return (a & 0xFFFFU) | b << 16;
+}
+
+static inline uint32_t edgeq_dsp_tops(uint32_t a, uint32_t b) {
+    return a >> 16 | (b & 0xFFFF0000U);
+}
+
+static inline uint32_t edgeq_dsp_add_even(uint32_t sums, uint32_t word) {
+    const uint32_t more = edgeq_dsp_even(word);
+    return ((sums + more) & 0xFFFFU) | ((sums & 0xFFFF0000U) + (more & 0xFFFF0000U));
+}
+
+static inline uint32_t edgeq_dsp_add_odd(uint32_t sums, uint32_t word) {
+    return edgeq_dsp_add_even(sums, word >> 8);
 }
 
 static inline int8_t edgeq_dsp_saturate(int32_t v) {
