@@ -101,6 +101,9 @@ def Conv(
     return b.add_channels_last(op, [tensor], (*window.out_size((h, w_)), len(weight)), view.index.ndim)
 
 
+TILE_SCRATCH = 1024  # bytes that a tile of pixels may take
+
+
 class Conv2dKernel(Kernel):
     """Gathers each window into scratch, then one dot product a channel."""
 
@@ -166,9 +169,14 @@ class Conv2dDspKernel(Conv2dKernel):
         return {
             "window": op.window.params(node.inputs[0].shape, node.output.shape),
             "in_c": op.weight.shape[3], "out_c": len(op.weight), "steps": steps, "rest_steps": rest_steps,
+            "tile": self.tile(node),
             "pad_value": op.pad_value, "weight": Array(channel_blocks(row_order(op.weight), op.bias, op.shift, 2)),
             "lo": op.lo, "hi": op.hi,
         }  # fmt: skip
+
+    def tile(self, node: Node) -> int:
+        """Pixels that are expanded before the channels are walked."""
+        return 2
 
     @staticmethod
     def steps(op: Conv2d) -> tuple[int, int]:
@@ -217,6 +225,35 @@ class Conv1x1DspKernel(Conv2dDspKernel):
         return 16 * self.steps(node.op)[0]
 
 
+class Conv1x1TileDspKernel(Conv1x1DspKernel):
+    """1x1 for many pixels and few inputs: weights are expanded too, once for a tile of pixels."""
+
+    function = "edgeq_conv2d_1x1_tile_dsp"
+
+    def supports(self, node: Node) -> bool:
+        assert isinstance(node.op, Conv2d)
+        pixels = node.output.shape[0] * node.output.shape[1]
+        return super().supports(node) and self.steps(node.op)[0] <= 8 and pixels > 1
+
+    def tile(self, node: Node) -> int:
+        assert isinstance(node.op, Conv2d)
+        steps, pixels = self.steps(node.op)[0], node.output.shape[0] * node.output.shape[1]
+        pairs = -(-pixels // 2)
+        tiles = max(-(-pairs // (TILE_SCRATCH // (16 * steps) - 1)), 1 + pixels % 2)  # an odd tile needs one before it
+        return 2 * -(-pairs // tiles)
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, Conv2d)
+        pixels, steps = node.output.shape[0] * node.output.shape[1], self.steps(node.op)[0]
+        pairs, tiles = -(-pixels // 2), -(-pixels // self.tile(node))
+        walk = tiles * (60 + 8 * steps + 55) + pairs * (26 + 10 * steps)
+        return tiles * 60 + pairs * (30 + 9 * steps) + -(-node.output.shape[2] // 2) * walk
+
+    def scratch(self, node: Node) -> int:
+        assert isinstance(node.op, Conv2d)
+        return 8 * self.steps(node.op)[0] * (self.tile(node) + 2)
+
+
 def cases() -> Iterator[Node]:
     """Tile edges, odd shapes, one row, padding beyond the kernel, dilation, groups, extreme shifts."""
     for h, w, c, o, window, groups in [
@@ -234,6 +271,7 @@ def cases() -> Iterator[Node]:
         (5, 5, 16, 8, Window((1, 1), (2, 2)), 1),
         (1, 1, 64, 10, Window((1, 1)), 1),
         (3, 2, 1, 1, Window((1, 1)), 1),
+        (5, 7, 63, 3, Window((1, 1)), 1),  # several tiles, the last one odd
         (3, 3, 4, 4, Window((1, 1), pads=(1, 0, 0, 1)), 1),
     ]:
         for spread in (0, 1, 2):

@@ -29,6 +29,7 @@ typedef struct {
     int16_t in_c, out_c;
     int16_t steps;         /* of four taps, in a window */
     int16_t rest_steps;    /* those of them for the rows' rests */
+    int16_t tile;          /* pixels at a time, even, for edgeq_conv2d_1x1_tile_dsp */
     int8_t pad_value;      /* the input's zero point */
     const int32_t *weight; /* pairs of channels with their biases and shifts, see SPEC.md */
     int32_t lo, hi;        /* -128..127 */
@@ -45,6 +46,9 @@ void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t
 
 /* As edgeq_conv2d_1x1. scratch: 16 * steps bytes, aligned to 4. */
 void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* The same with many pixels at a time, for steps <= 8 and 2 or more pixels. scratch: 8 * steps * (tile + 2) bytes. */
+void edgeq_conv2d_1x1_tile_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 #ifdef __cplusplus
 }
