@@ -101,7 +101,8 @@ def Conv(
     return b.add_channels_last(op, [tensor], (*window.out_size((h, w_)), len(weight)), view.index.ndim)
 
 
-TILE_SCRATCH = 1024  # bytes that a tile of pixels may take
+TILE_SCRATCH = 2048  # bytes that a tile of pixels may take
+TILE_PAIRS = 32  # of pixels; more gain next to nothing
 
 
 class Conv2dKernel(Kernel):
@@ -239,7 +240,7 @@ class Conv1x1TileDspKernel(Conv1x1DspKernel):
         assert isinstance(node.op, Conv2d)
         steps, pixels = self.steps(node.op)[0], node.output.shape[0] * node.output.shape[1]
         pairs = -(-pixels // 2)
-        tiles = max(-(-pairs // (TILE_SCRATCH // (16 * steps) - 1)), 1 + pixels % 2)  # an odd tile needs one before it
+        tiles = max(-(-pairs // min(TILE_SCRATCH // (16 * steps) - 1, TILE_PAIRS)), 1 + pixels % 2)  # an odd tile needs one before it
         return 2 * -(-pairs // tiles)
 
     def cost(self, node: Node) -> float:

@@ -153,8 +153,8 @@ class Planes:
         (rows, columns), stride = self.out, self.window.strides[1]
         bands = -(-rows // self.band)
         filled = (rows - 1) * self.window.strides[0] + 3 + (bands - 1) * max(3 - self.window.strides[0], 0)
-        fill = filled * (36 + 8 * self.line)
-        return bands * 150 + fill + 2 * rows * (16 + (29 + stride / 2) * (columns // 2) + 18 * (columns % 2))
+        fill = filled * (30 + 4.75 * self.line)
+        return bands * 130 + fill + 2 * rows * (16 + (29 + stride / 2) * (columns // 2) + 18 * (columns % 2))
 
 
 def planes(window: Window, size: tuple[int, int], transposed: bool) -> Planes:

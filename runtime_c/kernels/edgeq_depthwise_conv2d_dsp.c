@@ -196,62 +196,89 @@ static inline uint32_t depthwise_dsp_word(int32_t first, int32_t second) {
     return (uint32_t)(uint16_t)first | (uint32_t)second << 16;
 }
 
-/* One line of two channels into two planes, with padding to both sides. in: the two channels of its first pixel. */
-static void depthwise_dsp_line(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, uint32_t *a, uint32_t *b) {
-    const int32_t pad = p->pad_value, step = p->in_column;
-    const uint32_t padding = depthwise_dsp_word(pad, pad);
-    const uint32_t *const end = a + p->line;
-    int32_t left = p->window.in_w;
-    for (int32_t i = 0; i < p->window.pad_left / 2 && a < end; i++) {
-        *a++ = padding;
-        *b++ = padding;
+/* Two channels of two pixels. */
+static inline uint32_t depthwise_dsp_load22(const int8_t *first, const int8_t *second) {
+    uint16_t pixel0, pixel1;
+    memcpy(&pixel0, first, 2);
+    memcpy(&pixel1, second, 2);
+    return pixel0 | (uint32_t)pixel1 << 16;
+}
+
+/* Which words of a line hold pixels of the input: one that begins with padding or none, pairs, one that ends so or none.
+ * All others are padding. */
+typedef struct {
+    int32_t first; /* words of padding before */
+    int32_t left, pairs, right;
+} depthwise_dsp_words;
+
+static depthwise_dsp_words depthwise_dsp_layout(const edgeq_depthwise_conv2d_dsp_params *p) {
+    const edgeq_window *w = &p->window;
+    depthwise_dsp_words words = {w->pad_left / 2, w->pad_left % 2, 0, 0};
+    int32_t room = p->line - words.first, pixels = w->in_w - words.left;
+    if (room <= 0) {
+        words.first = words.left = 0;
+        return words;
     }
-    if (p->window.pad_left % 2 != 0 && a < end) {
+    room -= words.left;
+    words.pairs = pixels / 2 < room ? pixels / 2 : room;
+    words.right = pixels % 2 != 0 && words.pairs < room;
+    return words;
+}
+
+/* One line of two channels into two planes. in: the two channels of its first pixel. */
+static inline void depthwise_dsp_line(const depthwise_dsp_words *words, int32_t step, int32_t pad, const int8_t *in,
+                                      uint32_t *a, uint32_t *b) {
+    if (words->left != 0) {
         *a++ = depthwise_dsp_word(pad, in[0]);
         *b++ = depthwise_dsp_word(pad, in[1]);
         in += step;
-        left--;
     }
-    for (int32_t n = left / 2 < end - a ? left / 2 : (int32_t)(end - a); n > 0; n--) {
-        uint16_t pixel0, pixel1;
-        memcpy(&pixel0, in, 2);
-        memcpy(&pixel1, in + step, 2);
-        const uint32_t word = pixel0 | (uint32_t)pixel1 << 16;
+    int32_t n = words->pairs;
+    for (; n >= 2; n -= 2) {
+        const uint32_t word0 = depthwise_dsp_load22(in, in + step);
+        in += 2 * step;
+        const uint32_t word1 = depthwise_dsp_load22(in, in + step);
+        in += 2 * step;
+        a[0] = edgeq_dsp_even(word0);
+        b[0] = edgeq_dsp_odd(word0);
+        a[1] = edgeq_dsp_even(word1);
+        b[1] = edgeq_dsp_odd(word1);
+        a += 2;
+        b += 2;
+    }
+    if (n > 0) {
+        const uint32_t word = depthwise_dsp_load22(in, in + step);
+        in += 2 * step;
         *a++ = edgeq_dsp_even(word);
         *b++ = edgeq_dsp_odd(word);
-        in += 2 * step;
     }
-    if (left % 2 != 0 && a < end) {
-        *a++ = depthwise_dsp_word(in[0], pad);
-        *b++ = depthwise_dsp_word(in[1], pad);
-    }
-    while (a < end) {
-        *a++ = padding;
-        *b++ = padding;
+    if (words->right != 0) {
+        *a = depthwise_dsp_word(in[0], pad);
+        *b = depthwise_dsp_word(in[1], pad);
     }
 }
 
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out,
                                                  void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t band_lines = (p->band - 1) * w->stride_h + 3;
-    uint32_t *const a = (uint32_t *)scratch, *const b = a + band_lines * p->line;
+    const depthwise_dsp_words words = depthwise_dsp_layout(p);
+    const int32_t plane_words = ((p->band - 1) * w->stride_h + 3) * p->line;
+    uint32_t *const a = (uint32_t *)scratch, *const b = a + plane_words;
     depthwise_dsp_plane plane = {0, p->out_column, 0, w->out_w / 2, 4 * p->line, 4 * p->line * w->stride_h, p->out_row,
                                  w->out_w % 2, 0};
     for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
         plane.rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
-        const int32_t top = oy * w->stride_h - w->pad_top, lines = (plane.rows - 1) * w->stride_h + 3;
+        const int32_t top = oy * w->stride_h - w->pad_top, end = top + (plane.rows - 1) * w->stride_h + 3;
+        const int32_t from = top > 0 ? top : 0, to = end < w->in_h ? end : w->in_h;
+        for (int32_t k = 0; k < 2 * plane_words; k++) { /* padding, which stays for all channels */
+            a[k] = depthwise_dsp_word(p->pad_value, p->pad_value);
+        }
         for (int32_t c0 = 0; c0 < p->channels; c0 += 2) {
             const int32_t c = c0 + 1 < p->channels ? c0 : c0 - 1; /* the last of an odd number with the one before */
-            for (int32_t i = 0; i < lines; i++) {
-                uint32_t *const to_a = a + i * p->line, *const to_b = b + i * p->line;
-                if (top + i >= 0 && top + i < w->in_h) {
-                    depthwise_dsp_line(p, in + (top + i) * p->in_row + c, to_a, to_b);
-                } else {
-                    for (int32_t k = 0; k < p->line; k++) {
-                        to_a[k] = to_b[k] = depthwise_dsp_word(p->pad_value, p->pad_value);
-                    }
-                }
+            int32_t at = (from - top) * p->line + words.first;
+            for (int32_t y = from; y < to; y++) {
+                depthwise_dsp_line(&words, p->in_column, p->pad_value, in + y * p->in_row + c, a + at, b + at);
+                at += p->line;
             }
             for (int32_t k = 0; k < 2; k++) {
                 plane.bias = p->bias[c + k];
