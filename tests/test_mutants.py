@@ -76,6 +76,7 @@ class Mutant:
 def code(text: str) -> str:
     """The text with everything blanked that is not a statement: comments, preprocessor lines, types, declarations."""
     blank = lambda m: re.sub(r"[^\n]", " ", m.group())  # noqa: E731
+    text = re.sub(r"(?m)^#if EDGEQ_DSP_ASM\n.*?^#else$", blank, text, flags=re.S)  # the twin in C is what runs here
     for pattern in (r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
         text = re.sub(pattern, blank, text, flags=re.S if "\\*" in pattern or "{" in pattern else 0)
     return text

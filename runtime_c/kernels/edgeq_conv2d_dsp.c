@@ -11,10 +11,10 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
     __asm__(
         ".syntax unified\n"
         "push {r0, r2-r11, lr}\n" /* x, out0, out1, the caller's */
-        "ldr r4, [sp, #48]\n"     /* steps: the loop has 8, and is entered so far inside that they come out right */
-        "add r5, r4, #7\n"
-        "lsr r5, r5, #3\n"
-        "rsb r6, r4, r5, lsl #3\n"
+        "ldr r4, [sp, #48]\n"     /* steps: the loop has 16, and is entered so far inside that they come out right */
+        "add r5, r4, #15\n"
+        "lsr r5, r5, #4\n"
+        "rsb r6, r4, r5, lsl #4\n"
         "mov r8, #56\n" /* bytes of a step */
         "adr r7, 2f\n"
         "mla r6, r6, r8, r7\n"
@@ -29,7 +29,7 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "bx r6\n"
         ".balign 4\n"
         "2:\n"
-        ".rept 8\n"
+        ".rept 16\n"
         "ldrd r7, r8, [r1], #8\n"
         "ldmia.w r0!, {r2-r5}\n"
         "sxtb16 r6, r7\n"
@@ -335,34 +335,51 @@ static inline int conv2d_dsp_inside(const edgeq_window *w, conv2d_dsp_window at)
            at.y + (w->kernel_h - 1) * w->dilation_h < w->in_h;
 }
 
+static inline int8_t *conv2d_dsp_move(int8_t *to, const int8_t *from, int32_t n) {
+    for (; n >= 4; n -= 4) {
+        edgeq_dsp_store4(to, edgeq_dsp_load4(from));
+        to += 4;
+        from += 4;
+    }
+    for (; n > 0; n--) {
+        *to++ = *from++;
+    }
+    return to;
+}
+
+static inline int8_t *conv2d_dsp_fill(int8_t *to, int8_t value, int32_t n) {
+    for (; n >= 4; n -= 4) {
+        edgeq_dsp_store4(to, (uint8_t)value * 0x01010101U);
+        to += 4;
+    }
+    for (; n > 0; n--) {
+        *to++ = value;
+    }
+    return to;
+}
+
 /* A copy of row i of the window, with padding. */
 static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, conv2d_dsp_window at, int32_t i,
                             int8_t *copy) {
     const edgeq_window *w = &p->window;
     const int32_t y = at.y + i * w->dilation_h;
-    const uint32_t padding = (uint8_t)p->pad_value * 0x01010101U;
-    for (int32_t j = 0; j < w->kernel_w; j++) {
+    if (y < 0 || y >= w->in_h) {
+        conv2d_dsp_fill(copy, p->pad_value, w->kernel_w * p->in_c);
+        return;
+    }
+    in += y * w->in_w * p->in_c;
+    const int32_t taps = w->dilation_w == 1 ? w->kernel_w : 1; /* neighbours, in one go */
+    for (int32_t j = 0; j < w->kernel_w; j += taps) {
         const int32_t x = at.x + j * w->dilation_w;
-        if (y >= 0 && y < w->in_h && x >= 0 && x < w->in_w) {
-            const int8_t *pixel = in + (y * w->in_w + x) * p->in_c;
-            int32_t n = p->in_c;
-            for (; n >= 4; n -= 4) {
-                edgeq_dsp_store4(copy, edgeq_dsp_load4(pixel));
-                copy += 4;
-                pixel += 4;
-            }
-            for (; n > 0; n--) {
-                *copy++ = *pixel++;
-            }
-        } else {
-            int32_t n = p->in_c;
-            for (; n >= 4; n -= 4) {
-                edgeq_dsp_store4(copy, padding);
-                copy += 4;
-            }
-            for (; n > 0; n--) {
-                *copy++ = p->pad_value;
-            }
+        int32_t before = x < 0 ? -x : 0, after = x + taps > w->in_w ? x + taps - w->in_w : 0;
+        if (before + after >= taps) {
+            before = taps;
+            after = 0;
+        }
+        copy = conv2d_dsp_fill(copy, p->pad_value, before * p->in_c);
+        if (before < taps) {
+            copy = conv2d_dsp_move(copy, in + (x + before) * p->in_c, (taps - before - after) * p->in_c);
+            copy = conv2d_dsp_fill(copy, p->pad_value, after * p->in_c);
         }
     }
 }
@@ -379,7 +396,8 @@ static void conv2d_dsp_windows(const edgeq_conv2d_dsp_params *p, const int8_t *i
     const int32_t row = w->dilation_h * w->in_w * p->in_c;
     const int8_t *row0 = inside0 ? in + (first.y * w->in_w + first.x) * p->in_c : copy0;
     const int8_t *row1 = inside1 ? in + (second.y * w->in_w + second.x) * p->in_c : copy1;
-    for (int32_t i = 0; i < w->kernel_h; i++) {
+    const int32_t rows = w->kernel_h;
+    for (int32_t i = 0; i < rows; i++) {
         if (!inside0) {
             conv2d_dsp_copy(p, in, first, i, copy0);
         }
@@ -391,7 +409,7 @@ static void conv2d_dsp_windows(const edgeq_conv2d_dsp_params *p, const int8_t *i
             *rest0++ = row0[k];
             *rest1++ = row1[k];
         }
-        if (i + 1 < w->kernel_h) {
+        if (i + 1 < rows) {
             row0 += inside0 ? row : 0;
             row1 += inside1 ? row : 0;
         }

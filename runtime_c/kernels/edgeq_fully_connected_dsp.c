@@ -4,13 +4,13 @@
 /* Four outputs at a time, until a block that is marked as the last. w: the packed weights. Writes the outputs to out,
  * saturated to int8; returns the weights after those read. */
 #if EDGEQ_DSP_ASM
-/* Enters a loop of 8 steps so far inside that `steps` of them are run. bytes: of a step. */
+/* Enters a loop of 16 steps so far inside that `steps` of them are run. bytes: of a step. */
 #define FULLY_CONNECTED_DSP_ENTER(bytes) \
     ".syntax unified\n" \
     "push {r0, r2, r4-r11, lr}\n" /* x, out, the caller's */ \
-    "add r5, r3, #7\n" \
-    "lsr r5, r5, #3\n" \
-    "rsb r6, r3, r5, lsl #3\n" \
+    "add r5, r3, #15\n" \
+    "lsr r5, r5, #4\n" \
+    "rsb r6, r3, r5, lsl #4\n" \
     "mov r8, #" bytes "\n" \
     "adr r7, 2f\n" \
     "mla r6, r6, r8, r7\n" \
@@ -23,7 +23,7 @@
     "bx r3\n" \
     ".balign 4\n" \
     "2:\n" \
-    ".rept 8\n"
+    ".rept 16\n"
 
 /* Four taps by four outputs; r7, r8: the even and odd inputs. */
 #define FULLY_CONNECTED_DSP_STEP \
@@ -145,16 +145,27 @@ EDGEQ_KERNEL void edgeq_fully_connected_dsp(const edgeq_fully_connected_dsp_para
                                             void *scratch) {
     uint32_t *x = (uint32_t *)scratch;
     const int32_t whole = p->in_n / 4, rest = p->in_n % 4, steps = whole + (rest > 0);
-    for (int32_t s = 0; s < whole; s++) {
-        const uint32_t word = edgeq_dsp_load4(in + 4 * s);
-        x[2 * s] = edgeq_dsp_even(word);
-        x[2 * s + 1] = edgeq_dsp_odd(word);
+    uint32_t *to = x;
+    for (int32_t s = whole / 2; s > 0; s--) {
+        const uint32_t word0 = edgeq_dsp_load4(in), word1 = edgeq_dsp_load4(in + 4);
+        to[0] = edgeq_dsp_even(word0);
+        to[1] = edgeq_dsp_odd(word0);
+        to[2] = edgeq_dsp_even(word1);
+        to[3] = edgeq_dsp_odd(word1);
+        in += 8;
+        to += 4;
+    }
+    if (whole % 2 != 0) {
+        const uint32_t word = edgeq_dsp_load4(in);
+        *to++ = edgeq_dsp_even(word);
+        *to++ = edgeq_dsp_odd(word);
+        in += 4;
     }
     if (rest > 0) {
         uint32_t word = 0;
-        memcpy(&word, in + 4 * whole, (size_t)rest);
-        x[2 * whole] = edgeq_dsp_even(word);
-        x[2 * whole + 1] = edgeq_dsp_odd(word);
+        memcpy(&word, in, (size_t)rest);
+        to[0] = edgeq_dsp_even(word);
+        to[1] = edgeq_dsp_odd(word);
     }
     const int32_t *w = fully_connected_dsp_expanded(x, p->weight, out, steps);
     if (p->out_n % 4 != 0) { /* the last four again, as a run of their own */
