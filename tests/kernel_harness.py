@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 APART = -1  # an input in memory of its own
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZED = ("gcc", "-O1", "-g", *WARNINGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-# flags of this machine's compiler for each kernel instruction set it can build; 
+# flags of this machine's compiler for each kernel instruction set it can build
 HOST_FLAGS: dict[str, tuple[str, ...]] = {"c": (), "dsp": ()}  # dsp: each block of assembly has a twin in C
 
 

@@ -106,7 +106,7 @@ def window_of(
     if min(pads) < 0:
         raise Unsupported(f"negative pads {pads} are not supported")
     fields = [*kernel, *strides, *dilations]
-    if not (len(strides) == len(dilations) == rank and len(pads) == 2 * rank and 1 <= min(fields) and max(fields) <= MAX_FIELD):
+    if not (len(strides) == len(dilations) == rank and len(pads) == 2 * rank and min(fields) >= 1 and max(fields) <= MAX_FIELD):
         raise Unsupported(f"kernel {kernel}, strides {strides}, dilations {dilations}, pads {pads} are not a window")
     if math.prod(n + p + q for n, p, q in zip(spatial, pads, pads[rank:], strict=False)) > MAX_PADDED:
         raise Unsupported(f"pads {pads} are too large")

@@ -240,7 +240,8 @@ class Conv1x1TileDspKernel(Conv1x1DspKernel):
         assert isinstance(node.op, Conv2d)
         steps, pixels = self.steps(node.op)[0], node.output.shape[0] * node.output.shape[1]
         pairs = -(-pixels // 2)
-        tiles = max(-(-pairs // min(TILE_SCRATCH // (16 * steps) - 1, TILE_PAIRS)), 1 + pixels % 2)  # an odd tile needs one before it
+        most = min(TILE_SCRATCH // (16 * steps) - 1, TILE_PAIRS)
+        tiles = max(-(-pairs // most), 1 + pixels % 2)  # an odd tile needs one before it
         return 2 * -(-pairs // tiles)
 
     def cost(self, node: Node) -> float:

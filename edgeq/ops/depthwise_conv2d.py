@@ -160,10 +160,9 @@ class Planes:
 def planes(window: Window, size: tuple[int, int], transposed: bool) -> Planes:
     """The walk over an input of (H, W), along its columns where `transposed`."""
     if transposed:
-        flip = lambda pair: (pair[1], pair[0])  # noqa: E731
-        pads = window.pads
-        window = Window(window.kernel, flip(window.strides), (1, 1), (pads[1], pads[0], pads[3], pads[2]))
-        size = flip(size)
+        (top, left, bottom, right), (sh, sw) = window.pads, window.strides
+        window = Window(window.kernel, (sw, sh), (1, 1), (left, top, right, bottom))
+        size = size[1], size[0]
     rows, columns = window.out_size(size)
     line = -(-columns // 2) * window.strides[1] + 1
     lines = max(SCRATCH // (8 * line), 3)
