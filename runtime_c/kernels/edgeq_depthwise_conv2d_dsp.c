@@ -204,26 +204,10 @@ static inline uint32_t depthwise_dsp_load22(const int8_t *first, const int8_t *s
     return pixel0 | (uint32_t)pixel1 << 16;
 }
 
-/* Which words of a line hold pixels of the input: one that begins with padding or none, pairs, one that ends so or none.
- * All others are padding. */
+/* Which words of a line hold pixels of the input: one that begins with padding or none, pairs, one that ends so or none. */
 typedef struct {
-    int32_t first; /* words of padding before */
     int32_t left, pairs, right;
 } depthwise_dsp_words;
-
-static depthwise_dsp_words depthwise_dsp_layout(const edgeq_depthwise_conv2d_dsp_params *p) {
-    const edgeq_window *w = &p->window;
-    depthwise_dsp_words words = {w->pad_left / 2, w->pad_left % 2, 0, 0};
-    int32_t room = p->line - words.first, pixels = w->in_w - words.left;
-    if (room <= 0) {
-        words.first = words.left = 0;
-        return words;
-    }
-    room -= words.left;
-    words.pairs = pixels / 2 < room ? pixels / 2 : room;
-    words.right = pixels % 2 != 0 && words.pairs < room;
-    return words;
-}
 
 /* One line of two channels into two planes. in: the two channels of its first pixel. */
 static inline void depthwise_dsp_line(const depthwise_dsp_words *words, int32_t step, int32_t pad, const int8_t *in,
@@ -261,11 +245,17 @@ static inline void depthwise_dsp_line(const depthwise_dsp_words *words, int32_t 
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out,
                                                  void *scratch) {
     const edgeq_window *w = &p->window;
-    const depthwise_dsp_words words = depthwise_dsp_layout(p);
+    const int32_t left = w->pad_left % 2, pixels = w->in_w - left;
+    const depthwise_dsp_words words = {left, pixels / 2, pixels % 2};
     const int32_t plane_words = ((p->band - 1) * w->stride_h + 3) * p->line;
     uint32_t *const a = (uint32_t *)scratch, *const b = a + plane_words;
-    depthwise_dsp_plane plane = {0, p->out_column, 0, w->out_w / 2, 4 * p->line, 4 * p->line * w->stride_h, p->out_row,
-                                 w->out_w % 2, 0};
+    depthwise_dsp_plane plane;
+    plane.out_column = p->out_column;
+    plane.out_row = p->out_row;
+    plane.pairs = w->out_w / 2;
+    plane.odd = w->out_w % 2;
+    plane.line = 4 * p->line;
+    plane.line_step = 4 * p->line * w->stride_h;
     for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
         plane.rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
         const int32_t top = oy * w->stride_h - w->pad_top, end = top + (plane.rows - 1) * w->stride_h + 3;
@@ -275,7 +265,7 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_ds
         }
         for (int32_t c0 = 0; c0 < p->channels; c0 += 2) {
             const int32_t c = c0 + 1 < p->channels ? c0 : c0 - 1; /* the last of an odd number with the one before */
-            int32_t at = (from - top) * p->line + words.first;
+            int32_t at = (from - top) * p->line + w->pad_left / 2;
             for (int32_t y = from; y < to; y++) {
                 depthwise_dsp_line(&words, p->in_column, p->pad_value, in + y * p->in_row + c, a + at, b + at);
                 at += p->line;
