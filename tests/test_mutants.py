@@ -51,6 +51,8 @@ EQUIVALENT = {
     ("edgeq_depthwise_conv2d.c", "c0 <= out_c;"): EMPTY_BLOCK,
     ("edgeq_depthwise_conv2d.c", "out_c - c0 <= DEPTHWISE_BLOCK ?"): FULL_BLOCK,
     ("edgeq_depthwise_conv2d.c", "if ((p->multiplier + 1) == 1) {"): "the general path, only slower",
+    ("edgeq_depthwise_conv2d_dsp.c", "oy <= w->out_h;"): "one more band, of no rows",
+    ("edgeq_depthwise_conv2d_dsp.c", "to = end <= w->in_h ?"): SAME_VALUE,
     ("edgeq_dsp.h", "if (lo >= -128 ||"): "a clamp to the same bounds again",
     ("edgeq_dsp.h", "hi <= 127) {"): "a clamp to the same bounds again",
     ("edgeq_max_pool.c", "pixel[c] >= best[c] ?"): SAME_VALUE,
