@@ -182,7 +182,8 @@ class FullyConnectedLongDspKernel(FullyConnectedDspKernel):
 
 def cases() -> Iterator[Node]:
     """Vectors below, at and above block edges; one input; one output."""
-    for k, o in [(1, 1), (1, 9), (7, 3), (8, 128), (64, 10), (65, 4), (640, 2), (31, 17), (640, 6), (258, 5), (260, 9), (260, 7)]:
+    sizes = [(1, 1), (1, 9), (7, 3), (8, 128), (64, 10), (65, 4), (640, 2), (31, 17), (640, 6), (258, 5), (260, 9), (260, 7)]
+    for k, o in sizes:
         for spread in (0, 1, 2):
             x = activation((k,), zero_point=(0, -128, 5)[spread])
             yield Node("case", FullyConnected(*random_linear((o, k), spread)), (x,), activation((o,), name="y"))
