@@ -27,8 +27,8 @@ HERE = Path(__file__).parent
 APART = -1  # an input in memory of its own
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZED = ("gcc", "-O1", "-g", *WARNINGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-# flags of this machine's compiler for each kernel instruction set it can build; those of Arm will bring intrinsic headers
-HOST_FLAGS: dict[str, tuple[str, ...]] = {"c": ()}
+# flags of this machine's compiler for each kernel instruction set it can build
+HOST_FLAGS: dict[str, tuple[str, ...]] = {"c": (), "dsp": ()}  # dsp: each block of assembly has a twin in C
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Run:
 
 
 @cache
-def runs(op: str, isas: tuple[str, ...] = ("c",)) -> tuple[Run, ...]:
+def runs(op: str, isas: tuple[str, ...] = tuple(HOST_FLAGS)) -> tuple[Run, ...]:
     """Every case of the operator, by every kernel that supports it, in every memory layout that the kernel allows."""
     found = []
     for index, node in enumerate(ops.modules()[op].cases()):
@@ -165,7 +165,7 @@ def write(folder: Path, table: Sequence[Run]) -> list[str]:
     return sorted(name for name in files if name.endswith(".c"))
 
 
-def build(folder: Path, sources: Sequence[str], command: Sequence[str], isas: Iterable[str] = ("c",)) -> Path:
+def build(folder: Path, sources: Sequence[str], command: Sequence[str], isas: Iterable[str] = tuple(HOST_FLAGS)) -> Path:
     """Compiles and links in `folder`; fails with the compiler's messages."""
     flags = [f for isa in isas for f in HOST_FLAGS[isa]]
     done = subprocess.run([*command, *flags, *sources, "-o", "run"], cwd=folder, capture_output=True, text=True, check=False)

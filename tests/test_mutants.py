@@ -45,11 +45,17 @@ EQUIVALENT = {
     ("edgeq_avg_pool.c", "c0 < (p->channels + 1);"): EMPTY_BLOCK,
     ("edgeq_avg_pool.c", "c0 <= p->channels;"): EMPTY_BLOCK,
     ("edgeq_avg_pool.c", "p->channels - c0 <= AVG_POOL_BLOCK ?"): FULL_BLOCK,
+    ("edgeq_avg_pool_dsp.c", "n = left <= AVG_POOL_DSP_RUN ?"): FULL_BLOCK,
+    ("edgeq_avg_pool_dsp.c", "left >= 0; left -="): EMPTY_BLOCK,
     ("edgeq_broadcast.h", "return 2;"): "any number but 0 is true",
     ("edgeq_depthwise_conv2d.c", "c0 <= out_c;"): EMPTY_BLOCK,
     ("edgeq_depthwise_conv2d.c", "out_c - c0 <= DEPTHWISE_BLOCK ?"): FULL_BLOCK,
     ("edgeq_depthwise_conv2d.c", "if ((p->multiplier + 1) == 1) {"): "the general path, only slower",
     ("edgeq_depthwise_conv2d.c", "((p->multiplier + 1) == 1 && n"): "the path for any length, only slower",
+    ("edgeq_depthwise_conv2d_dsp.c", "oy <= w->out_h;"): "one more band, of no rows",
+    ("edgeq_depthwise_conv2d_dsp.c", "to = end <= w->in_h ?"): SAME_VALUE,
+    ("edgeq_dsp.h", "if (lo >= -128 ||"): "a clamp to the same bounds again",
+    ("edgeq_dsp.h", "hi <= 127) {"): "a clamp to the same bounds again",
     ("edgeq_max_pool.c", "pixel[c] >= best[c] ?"): SAME_VALUE,
     ("edgeq_max_pool.c", "c0 < (p->channels + 1);"): EMPTY_BLOCK,
     ("edgeq_max_pool.c", "c0 <= p->channels;"): EMPTY_BLOCK,
@@ -77,6 +83,7 @@ class Mutant:
 def code(text: str) -> str:
     """The text with everything blanked that is not a statement: comments, preprocessor lines, types, declarations."""
     blank = lambda m: re.sub(r"[^\n]", " ", m.group())  # noqa: E731
+    text = re.sub(r"(?m)^#if EDGEQ_DSP_ASM\n.*?^#else$", blank, text, flags=re.S)  # the twin in C is what runs here
     for pattern in (r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
         text = re.sub(pattern, blank, text, flags=re.S if "\\*" in pattern or "{" in pattern else 0)
     return text

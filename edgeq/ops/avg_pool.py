@@ -237,6 +237,24 @@ class AvgPoolKernel(Kernel):
         return overlay(node.op.window, node.inputs[0].shape)
 
 
+class AvgPoolWholeDspKernel(AvgPoolKernel):
+    """The whole input as one window, four channels at a time."""
+
+    function = "edgeq_avg_pool_whole_dsp"
+    source = "edgeq_avg_pool_dsp.c"
+    isa = "dsp"
+
+    def supports(self, node: Node) -> bool:
+        op, (h, w, channels) = node.op, node.inputs[0].shape
+        assert isinstance(op, AvgPoolOp)
+        one = op.window.kernel == (h, w) and op.window.dilations == (1, 1) and not op.window.padded
+        return super().supports(node) and one and channels % 4 == 0
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, AvgPoolOp)
+        return 30 + node.output.elements * (1.75 * node.op.window.taps + 20)
+
+
 class AvgPoolCountedKernel(AvgPoolKernel):
     """A divisor per number of taps inside the border."""
 
@@ -256,7 +274,9 @@ class AvgPoolCountedKernel(AvgPoolKernel):
 
 def cases() -> Iterator[Node]:
     """As _pool.case_windows, padding counted and not, and windows large enough for pre_shift; zero points, clamps."""
-    windows = [*case_windows(), ((96, 96, 2), Window((96, 96))), ((2, 700, 1), Window((1, 700)))]
+    windows = [*case_windows(), ((96, 96, 2), Window((96, 96))), ((2, 700, 1), Window((1, 700))),
+               ((1, 256, 4), Window((1, 256))), ((1, 1, 8), Window((1, 1))),
+               ((48, 48, 4), Window((48, 48)))]  # fmt: skip
     for (h, w, c), window in windows:
         output = activation((*window.out_size((h, w)), c), name="y")
         for include_pad, zero_point, out_zero, finer, hi in [
@@ -268,3 +288,5 @@ def cases() -> Iterator[Node]:
             y = replace(output, scale=x.scale * 2.0**-finer, zero_point=out_zero)
             op = AvgPoolLayer(window, bool(include_pad), -INF, hi).quantize(QuantContext(), None, (x,), y)  # type: ignore[arg-type]
             yield Node("case", op, (x,), y)
+    x, m = activation((2, 2, 4)), np.ones(1, np.int32)  # nothing but the rounding of the sum
+    yield Node("case", AvgPoolOp(Window((2, 2)), 0, m, 2, 0, 0, -128, 127), (x,), activation((1, 1, 4), name="y"))

@@ -23,6 +23,7 @@ from edgeq.ops._base import (
     onnx_rule,
 )
 from edgeq.ops._cases import activation, random_linear
+from edgeq.ops._dsp import channel_blocks
 from edgeq.ops._linear import LinearLayer, LinearOp
 from edgeq.ops.conv2d import Conv2dLayer
 
@@ -113,6 +114,9 @@ def MatMul(b: GraphBuilder, x: Operand, w: Operand) -> View:
     return linear(b, x, np.ascontiguousarray(weight.T), np.zeros(weight.shape[1], np.float32))
 
 
+MAX_EXPANDED = 256  # inputs that a DSP kernel expands in scratch
+
+
 class FullyConnectedKernel(Kernel):
     """One dot product an output."""
 
@@ -130,9 +134,59 @@ class FullyConnectedKernel(Kernel):
         return 4.0 * node.macs
 
 
+class FullyConnectedDspKernel(FullyConnectedKernel):
+    """Inputs expanded to int16 once, four outputs at a time."""
+
+    function = "edgeq_fully_connected_dsp"
+    source = "edgeq_fully_connected_dsp.c"
+    params_type = "edgeq_fully_connected_dsp_params"
+    isa = "dsp"
+    uses_scratch = True
+    step: ClassVar[float] = 18.25  # instructions for four inputs by four outputs
+
+    def supports(self, node: Node) -> bool:
+        return node.output.elements >= 4 and not FullyConnectedLongDspKernel.preferred(node)
+
+    def params(self, node: Node) -> Params:
+        op = node.op
+        assert isinstance(op, FullyConnected)
+        return {"in_n": op.weight.shape[1], "out_n": op.weight.shape[0],
+                "weight": Array(channel_blocks(op.weight, op.bias, op.shift, 4)), "lo": op.lo, "hi": op.hi}  # fmt: skip
+
+    def cost(self, node: Node) -> float:
+        steps = -(-node.inputs[0].elements // 4)
+        return 90 + 2 * self.scratch(node) + -(-node.output.elements // 4) * (29 + self.step * steps)
+
+    def scratch(self, node: Node) -> int:
+        return 8 * -(-node.inputs[0].elements // 4)
+
+
+class FullyConnectedLongDspKernel(FullyConnectedDspKernel):
+    """For many inputs, whose int16 would take more memory than they are worth: expanded again for each four outputs."""
+
+    function = "edgeq_fully_connected_long_dsp"
+    uses_scratch = False
+    step = 20.25
+
+    @staticmethod
+    def preferred(node: Node) -> bool:
+        """Whether the inputs are many."""
+        return node.inputs[0].elements > MAX_EXPANDED and node.inputs[0].elements % 4 == 0
+
+    def supports(self, node: Node) -> bool:
+        return node.output.elements >= 4 and self.preferred(node)
+
+    def scratch(self, node: Node) -> int:
+        return 0
+
+
 def cases() -> Iterator[Node]:
     """Vectors below, at and above block edges; one input; one output."""
-    for k, o in [(1, 1), (1, 9), (7, 3), (8, 128), (64, 10), (65, 4), (640, 2), (31, 17)]:
+    sizes = [(1, 1), (1, 9), (7, 3), (8, 128), (64, 10), (65, 4), (640, 2), (31, 17), (640, 6), (258, 5), (260, 9), (260, 7)]
+    for k, o in sizes:
         for spread in (0, 1, 2):
             x = activation((k,), zero_point=(0, -128, 5)[spread])
             yield Node("case", FullyConnected(*random_linear((o, k), spread)), (x,), activation((o,), name="y"))
+    for lo, hi in [(-127, 127), (-128, 126)]:
+        weight, bias, shift, _, _ = random_linear((8, 8), 2)
+        yield Node("case", FullyConnected(weight, bias, shift, lo, hi), (activation((8,)),), activation((8,), name="y"))

@@ -35,6 +35,9 @@ void edgeq_add_broadcast(const edgeq_add_broadcast_params *p, const int8_t *in1,
 /* A tensor and p->constant, either of them broadcast. */
 void edgeq_add_const(const edgeq_add_broadcast_params *p, const int8_t *in, int8_t *out);
 
+/* As edgeq_add, for Armv7E-M and Armv8-M with DSP; m1 and m2 are in the range of int16. */
+void edgeq_add_dsp(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

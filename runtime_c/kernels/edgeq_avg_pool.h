@@ -41,6 +41,9 @@ void edgeq_avg_pool(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *ou
 /* A divisor for each number of taps inside the border: out = clamp((sum * m[taps] + bias) >> shift, lo, hi). */
 void edgeq_avg_pool_counted(const edgeq_avg_pool_counted_params *p, const int8_t *in, int8_t *out);
 
+/* As edgeq_avg_pool, for Armv7E-M and Armv8-M with DSP; one window, the whole input; channels are a multiple of 4. */
+void edgeq_avg_pool_whole_dsp(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -19,7 +19,20 @@ typedef struct {
     int32_t lo, hi;        /* -128..127 */
 } edgeq_fully_connected_params;
 
+/* Packed for Armv7E-M and Armv8-M with DSP; 4 or more outputs. */
+typedef struct {
+    int32_t in_n, out_n;
+    const int32_t *weight; /* outputs by fours with their biases and shifts, see SPEC.md */
+    int32_t lo, hi;        /* -128..127 */
+} edgeq_fully_connected_dsp_params;
+
 void edgeq_fully_connected(const edgeq_fully_connected_params *p, const int8_t *in, int8_t *out);
+
+/* scratch: in_n rounded up to a multiple of 4, times 2, bytes, aligned to 4. */
+void edgeq_fully_connected_dsp(const edgeq_fully_connected_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* Slower, without scratch; in_n is a multiple of 4. */
+void edgeq_fully_connected_long_dsp(const edgeq_fully_connected_dsp_params *p, const int8_t *in, int8_t *out);
 
 #ifdef __cplusplus
 }

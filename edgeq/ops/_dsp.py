@@ -1,0 +1,35 @@
+"""Orders of weights that the kernels for Armv7E-M and Armv8-M with DSP read. SPEC.md, "Weights for DSP kernels"."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LAST = -(2**31)  # marks the last block of channels in its word of shifts
+
+
+def row_order(weight: np.ndarray) -> np.ndarray:
+    """(O, kh, kw, C) -> (O, taps): of each row as many whole fours of taps as it has, then the rows' rests."""
+    rows = weight.reshape(*weight.shape[:2], -1)
+    whole = rows.shape[2] // 4 * 4
+    return np.concatenate([rows[:, :, :whole].reshape(len(weight), -1), rows[:, :, whole:].reshape(len(weight), -1)], 1)
+
+
+def channel_blocks(taps: np.ndarray, bias: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
+    """int32 words for each `size` of the (O, taps) channels: their biases, for each four taps a word of each, their shifts.
+
+    The last word of the last block is negative. Where O is no multiple of `size`, its last `size` channels follow as a
+    run of their own.
+    """
+    count = len(taps)
+    runs = [range(0, count - size + 1, size)]
+    if count % size:
+        runs.append(range(count - size, count - size + 1))
+    words = [_block(taps, bias, shift, range(at, at + size), last=at == run[-1]) for run in runs for at in run]
+    return np.concatenate(words)
+
+
+def _block(taps: np.ndarray, bias: np.ndarray, shift: np.ndarray, channels: range, last: bool) -> np.ndarray:
+    padded = np.pad(taps[channels.start : channels.stop], ((0, 0), (0, -taps.shape[1] % 4)))
+    words = np.ascontiguousarray(padded).view("<i4")  # (channels, steps)
+    shifts = sum(int(shift[c]) << 8 * i for i, c in enumerate(channels)) + (LAST if last else 0)
+    return np.concatenate([bias[channels.start : channels.stop], words.T.ravel(), [shifts]]).astype(np.int32)
