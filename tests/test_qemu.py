@@ -21,6 +21,7 @@ from edgeq.reference import execute as reference
 from edgeq.targets import target
 from tests import kernel_harness as harness
 from tests.c_models import DIGITS, MODELS, app, feed, sources, write
+from tests.shared import loader, needs_models, onnx_file
 
 BOARD_OF = {
     "cortex-m0": "mps2_an385", "cortex-m3": "mps2_an385", "cortex-m4": "mps2_an386", "cortex-m7": "mps2_an500",
@@ -79,6 +80,36 @@ def test_models_equal_reference(core: str, tmp_path: Path) -> None:
     arrays = [o[t.name] for m, o in zip(models, outs, strict=True) for t in m.graph.outputs.values()]
     count = len(inputs[0]["image"])
     np.testing.assert_array_equal(got, np.concatenate([a.reshape(count, -1) for a in arrays], axis=1).ravel())
+
+
+SHARED_APP = """#include "semihost.h"
+#include "net.h"
+static int8_t arena[NET_ARENA_SIZE] __attribute__((aligned(16)));
+int main(void) {
+    while (semihost_read(net_input(arena), NET_INPUT_SIZE) == NET_INPUT_SIZE) {
+        net_run(arena);
+        semihost_write(net_output(arena), NET_OUTPUT_SIZE);
+    }
+    return 0;
+}
+"""
+
+
+@needs_models
+@pytest.mark.parametrize("task", ["ic01", "kws01", "vww01", "ad01", "sww01"])
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
+def test_shared_models_equal_reference(core: str, task: str, tmp_path: Path) -> None:
+    """The MLPerf Tiny models with the kernels that the core's target chooses, on calibration and saturating inputs."""
+    x = loader().load(task, "calib")["x"]
+    model = edgeq.compile_model(onnx_file(task), x, name="net", target=core, run_check=False)
+    ((name, data),) = model.stored(x[:3]).items()
+    data = np.concatenate([data, stress_inputs(model.graph, random=1)[name]])
+    write(tmp_path, {n: text for n, text in model.files.items() if n.endswith((".c", ".h"))} | {"app.c": SHARED_APP})
+    board = boards()[BOARD_OF[core]]
+    elf = compile_firmware(board, target(core), sources(tmp_path), [tmp_path], out=tmp_path / "app.elf")
+    got = np.frombuffer(run(board, elf, data.tobytes()), np.int8)
+    expected = next(iter(reference(model.graph, {name: data}).values()))
+    np.testing.assert_array_equal(got, expected.ravel())
 
 
 # ---------------------------------------------------------------- the runner
