@@ -22,13 +22,15 @@ from edgeq.emit.emit import runtime_files
 from edgeq.ir import Node
 from edgeq.numerics import LIMITS
 from edgeq.ops._base import Kernel
+from edgeq.resources import HOST
 
 HERE = Path(__file__).parent
 APART = -1  # an input in memory of its own
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZED = ("gcc", "-O1", "-g", *WARNINGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-# flags of this machine's compiler for each kernel instruction set it can build; those of Arm will bring intrinsic headers
-HOST_FLAGS: dict[str, tuple[str, ...]] = {"c": ()}
+# flags of this machine's compiler for each kernel instruction set it can build; those of Arm bring intrinsic headers
+HOST_FLAGS: dict[str, tuple[str, ...]] = {"c": (), "mve": (f"-I{HOST}",)}
+HOST_ISAS = tuple(HOST_FLAGS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Run:
 
 
 @cache
-def runs(op: str, isas: tuple[str, ...] = ("c",)) -> tuple[Run, ...]:
+def runs(op: str, isas: tuple[str, ...] = HOST_ISAS) -> tuple[Run, ...]:
     """Every case of the operator, by every kernel that supports it, in every memory layout that the kernel allows."""
     found = []
     for index, node in enumerate(ops.modules()[op].cases()):
@@ -165,7 +167,7 @@ def write(folder: Path, table: Sequence[Run]) -> list[str]:
     return sorted(name for name in files if name.endswith(".c"))
 
 
-def build(folder: Path, sources: Sequence[str], command: Sequence[str], isas: Iterable[str] = ("c",)) -> Path:
+def build(folder: Path, sources: Sequence[str], command: Sequence[str], isas: Iterable[str] = HOST_ISAS) -> Path:
     """Compiles and links in `folder`; fails with the compiler's messages."""
     flags = [f for isa in isas for f in HOST_FLAGS[isa]]
     done = subprocess.run([*command, *flags, *sources, "-o", "run"], cwd=folder, capture_output=True, text=True, check=False)

@@ -19,7 +19,7 @@ from edgeq.resources import KERNELS
 from tests import kernel_harness as harness
 
 PER_FILE = int(os.environ.get("EDGEQ_MUTANTS", "40"))  # how many of each file's mutants are tried, the same ones each time
-COMPILE = ("gcc", "-std=c99", "-O0", "-w")
+COMPILE = ("gcc", "-std=c99", "-O0", "-w", *(flag for flags in harness.HOST_FLAGS.values() for flag in flags))
 SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 SWAPS = {
@@ -74,10 +74,10 @@ class Mutant:
 
 
 def code(text: str) -> str:
-    """The text with everything blanked that is not a statement: comments, preprocessor lines, types, declarations."""
+    """The text with everything blanked that is not a statement here: comments, preprocessor lines, types, declarations, assembler."""
     blank = lambda m: re.sub(r"[^\n]", " ", m.group())  # noqa: E731
-    for pattern in (r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
-        text = re.sub(pattern, blank, text, flags=re.S if "\\*" in pattern or "{" in pattern else 0)
+    for pattern in (r"(?m)^#if defined\(__ARM.*?^#else", r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
+        text = re.sub(pattern, blank, text, flags=re.S if "\\*" in pattern or "{" in pattern or "#" in pattern else 0)
     return text
 
 

@@ -29,6 +29,23 @@ void edgeq_conv2d(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out, v
 /* kernel 1x1, no padding, one group. */
 void edgeq_conv2d_1x1(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out);
 
+typedef struct {
+    edgeq_window window;
+    int16_t in_c, out_c;
+    int16_t groups, group_in, group_out; /* in_c = groups * group_in, out_c = groups * group_out */
+    int16_t chunks;         /* kernel_h * kernel_w * group_in / 16, rounded up */
+    int8_t pad_value;       /* the input's zero point */
+    const int8_t *weight;   /* [groups][group_out / 4][chunks][4][16], filled up with zeros */
+    const int32_t *requant; /* [groups][group_out / 4][8]: four biases, four negated shifts */
+    int32_t lo, hi;         /* -128..127 */
+} edgeq_conv2d_mve_params;
+
+/* Helium. scratch: 16 * chunks bytes. */
+void edgeq_conv2d_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* Helium; kernel 1x1, no padding, one group. scratch: 16 * chunks bytes where in_c is no multiple of 16. */
+void edgeq_conv2d_1x1_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
+
 #ifdef __cplusplus
 }
 #endif
