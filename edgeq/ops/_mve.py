@@ -1,13 +1,18 @@
-"""Packing for Helium's matrix-vector product (runtime_c/kernels/edgeq_linear_mve.h), and its cost."""
+"""Packing for Helium's matrix-vector product (runtime_c/kernels/edgeq_linear_mve.h) and its
+cost, and for depthwise convolution."""
 
 from __future__ import annotations
+
+from itertools import combinations
 
 import numpy as np
 
 from edgeq.ops._base import Array, Params
 from edgeq.ops._linear import LinearOp
 
-CHUNK, BLOCK = 16, 4  # inputs and outputs that the kernel takes at a time
+CHUNK, BLOCK = 16, 4  # inputs and outputs that the matrix-vector product takes at a time
+LANES = 16  # that depthwise convolution takes at a time
+MAX_SUM = 255  # of weights' magnitudes: times 128 it fits 16 bits
 
 
 def chunks(inputs: int) -> int:
@@ -38,3 +43,32 @@ def linear_cost(inputs: int, outputs: int) -> float:
     n, blocks = chunks(inputs), -(-outputs // BLOCK)
     block = 8 * n + 10 if n <= 5 else 9 * n + n / 4 + 9
     return 20 + blocks * block + (20 if outputs % BLOCK else 0)
+
+
+def lane_order() -> list[int]:
+    """Lanes in the order in which Helium's widening leaves them in four vectors."""
+    return [first + 4 * i for first in (0, 2, 1, 3) for i in range(4)]
+
+
+def tap_groups(weight: np.ndarray) -> tuple[list[int], list[int]]:
+    """Taps of (C, taps) int8 in an order, and the numbers of groups of three, two and one taps that they form in it.
+
+    In no channel can the products of a group leave 16 bits. As many groups of three as a greedy choice finds: the
+    heaviest tap left, with the two that are heavy but fit.
+    """
+    size = np.abs(weight.astype(np.int64))
+    groups: list[list[tuple[int, ...]]] = [[], [], []]
+    left = sorted(range(weight.shape[1]), key=lambda t: (-size[:, t].max(), t))
+    for k in (3, 2, 1):
+        for first in list(left):
+            if first not in left or len(left) < k:
+                continue
+            others = [t for t in left if t != first]
+            fits = [(int(total), rest) for rest in combinations(others, k - 1)
+                    if (total := size[:, [first, *rest]].sum(1).max()) <= MAX_SUM]  # fmt: skip
+            if fits or k == 1:
+                chosen = (first, *max(fits)[1]) if k > 1 else (first,)
+                groups[3 - k].append(chosen)
+                left = [t for t in left if t not in chosen]
+    order = [t for same in groups for group in same for t in group]
+    return order, [len(same) for same in groups]
