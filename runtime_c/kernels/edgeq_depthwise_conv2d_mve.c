@@ -35,8 +35,9 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
     "vmovlb.s16 q0, q3\n vadd.i32 q6, q6, q0\n vmovlt.s16 q0, q3\n vadd.i32 q7, q7, q0\n"
 #define DEPTHWISE_MVE_SHIFT(q) "vldrw.32 q0, [%[requant]], #16\n vshl.s32 " q ", " q ", q0\n"
 
-/* prepare, when, then: nothing, or what makes loads of the input and the store of the output conditional. */
-#define DEPTHWISE_MVE_BLOCK(name, prepare, when, then)                                                            \
+/* prepare, when, then: nothing, or what makes loads of the input and the store of the output conditional. again: goes on
+ * with the next 16 lanes, or nothing. */
+#define DEPTHWISE_MVE_BLOCK(name, prepare, when, then, again)                                                           \
     static inline void name(const int8_t *const *taps, int32_t c0, const int8_t *weight, const int32_t *requant,  \
                             const int16_t *groups, int32_t lanes, int8_t *out) {                                  \
         register const int8_t *const *from __asm("r0") = taps;                                                    \
@@ -47,8 +48,9 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
         register int32_t pairs __asm("r5") = groups[1];                                                           \
         register int32_t singles __asm("r6") = groups[2];                                                         \
         register int8_t *to __asm("r8") = out;                                                                    \
+        register const int8_t *const *first __asm("r9") = taps; \
         register int32_t n __asm("r12") = lanes;                                                                  \
-        __asm volatile(prepare                                                                                    \
+        __asm volatile("0:\n" prepare                                                                                    \
                        "vldrw.32 q4, [%[requant]], #16\n vldrw.32 q5, [%[requant]], #16\n"                        \
                        "vldrw.32 q6, [%[requant]], #16\n vldrw.32 q7, [%[requant]], #16\n"                        \
                        "wls lr, %[triples], 2f\n"                                                                 \
@@ -64,23 +66,26 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
                        "6:\n" DEPTHWISE_MVE_SHIFT("q4") DEPTHWISE_MVE_SHIFT("q5") DEPTHWISE_MVE_SHIFT("q6")       \
                        DEPTHWISE_MVE_SHIFT("q7")                                                                  \
                        "vqmovnb.s32 q0, q4\n vqmovnt.s32 q0, q5\n vqmovnb.s32 q1, q6\n vqmovnt.s32 q1, q7\n"      \
-                       "vqmovnb.s16 q2, q0\n vqmovnt.s16 q2, q1\n" when "vstrb" then ".8 q2, [%[out]]\n"          \
-                       : [taps] "+r"(from), [w] "+r"(w), [requant] "+r"(words)                                    \
-                       : [c0] "r"(channel), [triples] "r"(triples), [pairs] "r"(pairs), [singles] "r"(singles),   \
-                         [out] "r"(to), [n] "r"(n)                                                                \
+                       "vqmovnb.s16 q2, q0\n vqmovnt.s16 q2, q1\n" when "vstrb" then ".8 q2, [%[out]], #16\n" again        \
+                       : [taps] "+r"(from), [w] "+r"(w), [requant] "+r"(words), [c0] "+r"(channel), [out] "+r"(to), [n] "+r"(n)                                    \
+                       : [first] "r"(first), [triples] "r"(triples), [pairs] "r"(pairs), [singles] "r"(singles)   \
                        : "r10", "r11", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory");     \
     }
 
-DEPTHWISE_MVE_BLOCK(depthwise_mve_whole, "", "", "")
-DEPTHWISE_MVE_BLOCK(depthwise_mve_part, "vctp.8 %[n]\n", "vpst\n ", "t")
+DEPTHWISE_MVE_BLOCK(depthwise_mve_whole, "", "", "",
+                    "add %[c0], %[c0], #16\n mov %[taps], %[first]\n subs %[n], %[n], #16\n bne 0b\n")
+DEPTHWISE_MVE_BLOCK(depthwise_mve_part, "vctp.8 %[n]\n", "vpst\n ", "t", "")
 
-/* out[l] = the sum over the taps, shifted and saturated to 8 bits, l < lanes. */
-static inline void depthwise_mve_block(const int8_t *const *taps, int32_t c0, const int8_t *weight,
-                                       const int32_t *requant, const int16_t *groups, int32_t lanes, int8_t *out) {
-    if (lanes == DEPTHWISE_MVE_LANES) {
-        depthwise_mve_whole(taps, c0, weight, requant, groups, lanes, out);
-    } else {
-        depthwise_mve_part(taps, c0, weight, requant, groups, lanes, out);
+/* out[l] = the sum over the taps, shifted and saturated to 8 bits, l < lanes. The taps are read from lane c0 on. */
+static inline void depthwise_mve_pixel(const int8_t *const *taps, const int8_t *weight, const int32_t *requant,
+                                       const int16_t *groups, int32_t lanes, int8_t *out) {
+    const int32_t whole = lanes & -DEPTHWISE_MVE_LANES;
+    if (whole != 0) {
+        depthwise_mve_whole(taps, 0, weight, requant, groups, whole, out);
+    }
+    if (whole != lanes) {
+        const int32_t taps_n = 3 * groups[0] + 2 * groups[1] + groups[2];
+        depthwise_mve_part(taps, whole, weight + whole * taps_n, requant + 2 * whole, groups, lanes - whole, out + whole);
     }
 }
 
@@ -92,26 +97,30 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
     }
 }
 
-static inline void depthwise_mve_block(const int8_t *const *taps, int32_t c0, const int8_t *weight,
-                                       const int32_t *requant, const int16_t *groups, int32_t lanes, int8_t *out) {
+static inline void depthwise_mve_pixel(const int8_t *const *taps, const int8_t *weight, const int32_t *requant,
+                                       const int16_t *groups, int32_t lanes, int8_t *out) {
     static const int8_t part_of[4] = {0, 2, 1, 3}; /* where lane l mod 4 is among the four vectors of requant */
-    int8_t result[DEPTHWISE_MVE_LANES];
-    for (int32_t l = 0; l < lanes; l++) {
-        const int32_t at = part_of[l % 4] * 4 + l / 4;
-        int32_t acc = requant[at], t = 0;
-        for (int32_t size = 3; size > 0; size--) {
-            for (int32_t g = 0; g < groups[3 - size]; g++) {
-                int16_t sum = 0;
-                for (int32_t i = 0; i < size; i++, t++) {
-                    sum = (int16_t)(sum + weight[t * DEPTHWISE_MVE_LANES + l] * taps[t][c0 + l]);
+    const int32_t taps_n = 3 * groups[0] + 2 * groups[1] + groups[2];
+    for (int32_t c0 = 0; c0 < lanes; c0 += DEPTHWISE_MVE_LANES) {
+        int8_t result[DEPTHWISE_MVE_LANES];
+        const int32_t n = lanes - c0 < DEPTHWISE_MVE_LANES ? lanes - c0 : DEPTHWISE_MVE_LANES;
+        for (int32_t l = 0; l < n; l++) {
+            const int32_t at = part_of[l % 4] * 4 + l / 4;
+            int32_t acc = requant[at], t = 0;
+            for (int32_t size = 3; size > 0; size--) {
+                for (int32_t g = 0; g < groups[3 - size]; g++) {
+                    int16_t sum = 0;
+                    for (int32_t i = 0; i < size; i++, t++) {
+                        sum = (int16_t)(sum + weight[t * DEPTHWISE_MVE_LANES + l] * taps[t][c0 + l]);
+                    }
+                    acc += sum;
                 }
-                acc += sum;
             }
+            result[l] = edgeq_requantize(acc, (unsigned)-requant[16 + at], -128, 127);
         }
-        result[l] = edgeq_requantize(acc, (unsigned)-requant[16 + at], -128, 127);
-    }
-    for (int32_t l = 0; l < lanes; l++) {
-        out[l] = result[l];
+        edgeq_mve_copy(out + c0, result, n);
+        weight += taps_n * DEPTHWISE_MVE_LANES;
+        requant += 2 * DEPTHWISE_MVE_LANES;
     }
 }
 
@@ -154,14 +163,7 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_pa
                 depthwise_mve_border(p, in, y, x, outside, taps);
             }
             const int32_t n = pixels * p->in_c;
-            const int8_t *weight = p->weight;
-            const int32_t *requant = p->requant;
-            for (int32_t c0 = 0; c0 < n; c0 += DEPTHWISE_MVE_LANES) {
-                const int32_t lanes = n - c0 < DEPTHWISE_MVE_LANES ? n - c0 : DEPTHWISE_MVE_LANES;
-                depthwise_mve_block(taps, c0, weight, requant, p->groups, lanes, out + c0);
-                weight += p->taps * DEPTHWISE_MVE_LANES;
-                requant += 2 * DEPTHWISE_MVE_LANES;
-            }
+            depthwise_mve_pixel(taps, p->weight, p->requant, p->groups, n, out);
             out += n;
         }
         edgeq_mve_clamp(row, w->out_w * p->in_c, p->lo, p->hi);
