@@ -49,6 +49,9 @@ static void conv2d_mve_rows(const edgeq_conv2d_mve_params *p, const int8_t *in, 
 
 EDGEQ_KERNEL void edgeq_conv2d_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
+    const int by_rows = p->groups == 1 && w->dilation_w == 1;
+    const int32_t row_bytes = w->kernel_w * p->in_c, step = w->dilation_h * w->in_w * p->in_c;
+    const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h, last_x = w->in_w - w->kernel_w + 1;
     const int32_t blocks = (p->group_out + EDGEQ_MVE_BLOCK - 1) / EDGEQ_MVE_BLOCK;
     const int32_t weights = blocks * EDGEQ_MVE_BLOCK * p->chunks * EDGEQ_MVE_CHUNK;
     int8_t *patch = (int8_t *)scratch;
@@ -58,7 +61,9 @@ EDGEQ_KERNEL void edgeq_conv2d_mve(const edgeq_conv2d_mve_params *p, const int8_
         for (int32_t ox = 0; ox < w->out_w; ox++) {
             const int32_t x = ox * w->stride_w - w->pad_left;
             for (int32_t g = 0; g < p->groups; g++) {
-                if (p->groups == 1 && w->dilation_w == 1) {
+                if (by_rows && y >= 0 && y < last_y && x >= 0 && x < last_x) {
+                    edgeq_mve_copy_rows(patch, in + (y * w->in_w + x) * p->in_c, row_bytes, w->kernel_h, step);
+                } else if (by_rows) {
                     conv2d_mve_rows(p, in, y, x, patch);
                 } else {
                     conv2d_mve_taps(p, in, y, x, g * p->group_in, patch);

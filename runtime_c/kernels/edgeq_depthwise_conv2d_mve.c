@@ -137,35 +137,64 @@ static void depthwise_mve_border(const edgeq_depthwise_conv2d_mve_params *p, con
     }
 }
 
+/* Output pixels ox .. end - 1 of the row whose windows begin at y, in the border of the input. */
+static void depthwise_mve_outer(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t ox,
+                                int32_t end, const int8_t *outside, int8_t *out) {
+    const int8_t *taps[DEPTHWISE_MVE_TAPS];
+    for (; ox < end; ox++) {
+        depthwise_mve_border(p, in, y, ox * p->window.stride_w - p->window.pad_left, outside, taps);
+        depthwise_mve_pixel(taps, p->weight, p->requant, p->groups, p->in_c, out);
+        out += p->in_c;
+    }
+}
+
+/* `count` output pixels whose windows are inside the input, the first at `in`, `step` bytes apart. */
+static void depthwise_mve_inner(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t step,
+                                int32_t count, int8_t *out) {
+    const int8_t *taps[DEPTHWISE_MVE_TAPS];
+    const int32_t pixels = p->pixels, channels = p->in_c, taps_n = p->taps;
+    const int8_t *weight = p->weight;
+    const int32_t *requant = p->requant, *offset = p->offset;
+    const int16_t *groups = p->groups;
+    for (; count > 0; count -= pixels) {
+        depthwise_mve_point(taps, in, offset, taps_n);
+        depthwise_mve_pixel(taps, weight, requant, groups, (count < pixels ? count : pixels) * channels, out);
+        in += pixels * step;
+        out += pixels * channels;
+    }
+}
+
+/* How many windows begin before `limit`, at most n: at -pad, stride - pad, ... */
+static int32_t depthwise_mve_before(int32_t limit, int32_t stride, int32_t pad, int32_t n) {
+    int32_t count = 0;
+    while (count < n && count * stride - pad < limit) {
+        count++;
+    }
+    return count;
+}
+
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out,
                                              void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t reach_h = (w->kernel_h - 1) * w->dilation_h, reach_w = (w->kernel_w - 1) * w->dilation_w;
-    const int8_t *taps[DEPTHWISE_MVE_TAPS];
+    const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h;
+    const int32_t last_x = w->in_w - (w->kernel_w - 1) * w->dilation_w;
+    const int32_t left = depthwise_mve_before(0, w->stride_w, w->pad_left, w->out_w);
+    const int32_t right = depthwise_mve_before(last_x, w->stride_w, w->pad_left, w->out_w);
     int8_t *outside = (int8_t *)scratch;
     if (p->padded) {
         edgeq_mve_fill(outside, p->pad_value, p->in_c);
     }
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         const int32_t y = oy * w->stride_h - w->pad_top;
-        const int inside_y = y >= 0 && y + reach_h < w->in_h;
-        int8_t *row = out;
-        int32_t pixels = 1;
-        for (int32_t ox = 0; ox < w->out_w; ox += pixels) {
-            const int32_t x = ox * w->stride_w - w->pad_left;
-            pixels = 1;
-            if (inside_y && x >= 0 && x + reach_w < w->in_w) {
-                const int32_t in_row = w->in_w - reach_w - x, in_out = w->out_w - ox;
-                pixels = in_row < in_out ? in_row : in_out;
-                pixels = pixels < p->pixels ? pixels : p->pixels;
-                depthwise_mve_point(taps, in + (y * w->in_w + x) * p->in_c, p->offset, p->taps);
-            } else {
-                depthwise_mve_border(p, in, y, x, outside, taps);
-            }
-            const int32_t n = pixels * p->in_c;
-            depthwise_mve_pixel(taps, p->weight, p->requant, p->groups, n, out);
-            out += n;
+        if (y >= 0 && y < last_y && left < right) {
+            const int8_t *from = in + (y * w->in_w + left * w->stride_w - w->pad_left) * p->in_c;
+            depthwise_mve_outer(p, in, y, 0, left, outside, out);
+            depthwise_mve_inner(p, from, w->stride_w * p->in_c, right - left, out + left * p->in_c);
+            depthwise_mve_outer(p, in, y, right, w->out_w, outside, out + right * p->in_c);
+        } else {
+            depthwise_mve_outer(p, in, y, 0, w->out_w, outside, out);
         }
-        edgeq_mve_clamp(row, w->out_w * p->in_c, p->lo, p->hi);
+        edgeq_mve_clamp(out, w->out_w * p->in_c, p->lo, p->hi);
+        out += w->out_w * p->in_c;
     }
 }
