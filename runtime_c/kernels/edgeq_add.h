@@ -35,6 +35,10 @@ void edgeq_add_broadcast(const edgeq_add_broadcast_params *p, const int8_t *in1,
 /* A tensor and p->constant, either of them broadcast. */
 void edgeq_add_const(const edgeq_add_broadcast_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_add; the second where (|m1| + |m2|) * 128 + |bias| fits 16 bits and shift is at most 15. */
+void edgeq_add_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+void edgeq_add_16_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -41,6 +41,9 @@ void edgeq_avg_pool(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *ou
 /* A divisor for each number of taps inside the border: out = clamp((sum * m[taps] + bias) >> shift, lo, hi). */
 void edgeq_avg_pool_counted(const edgeq_avg_pool_counted_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_avg_pool. */
+void edgeq_avg_pool_mve(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif
