@@ -164,22 +164,13 @@ static void depthwise_mve_inner(const edgeq_depthwise_conv2d_mve_params *p, cons
     }
 }
 
-/* How many windows begin before `limit`, at most n: at -pad, stride - pad, ... */
-static int32_t depthwise_mve_before(int32_t limit, int32_t stride, int32_t pad, int32_t n) {
-    int32_t count = 0;
-    while (count < n && count * stride - pad < limit) {
-        count++;
-    }
-    return count;
-}
-
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out,
                                              void *scratch) {
     const edgeq_window *w = &p->window;
     const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h;
     const int32_t last_x = w->in_w - (w->kernel_w - 1) * w->dilation_w;
-    const int32_t left = depthwise_mve_before(0, w->stride_w, w->pad_left, w->out_w);
-    const int32_t right = depthwise_mve_before(last_x, w->stride_w, w->pad_left, w->out_w);
+    const int32_t left = edgeq_mve_before(0, w->stride_w, w->pad_left, w->out_w);
+    const int32_t right = edgeq_mve_before(last_x, w->stride_w, w->pad_left, w->out_w);
     int8_t *outside = (int8_t *)scratch;
     if (p->padded) {
         edgeq_mve_fill(outside, p->pad_value, p->in_c);

@@ -173,6 +173,47 @@ static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *w, const int3
     }
 }
 
+/* Four outputs of each of n > 0 pixels of at most 16 inputs, `step` bytes apart, `out_step` in the output: weights, biases
+ * and shifts stay in registers. */
+#define EDGEQ_MVE_PIXELS(name, prepare, load)                                                                      \
+    static inline void name(const int8_t *x, int32_t k_n, int32_t step, const int8_t *w, const int32_t *requant,   \
+                            int32_t n, int8_t *out, int32_t out_step) {                                            \
+        register int8_t *to __asm("r1") = out;                                                                     \
+        register const int8_t *weights __asm("r3") = w;                                                            \
+        register const int32_t *words __asm("r5") = requant;                                                       \
+        register const int8_t *from __asm("r8") = x;                                                               \
+        register int32_t left __asm("r10") = n;                                                                    \
+        register int32_t bytes __asm("r11") = step;                                                                \
+        register int32_t out_bytes __asm("r12") = out_step;                                                        \
+        register int32_t inputs __asm("r0") = k_n;                                                                 \
+        __asm volatile(prepare                                                                                     \
+                       "vldrb.8 q4, [%[w]]\n vldrb.8 q5, [%[w], #16]\n vldrb.8 q6, [%[w], #32]\n"                  \
+                       "vldrb.8 q7, [%[w], #48]\n vldrw.32 q3, [%[requant]]\n vldrw.32 q2, [%[requant], #16]\n"    \
+                       "dls lr, %[left]\n"                                                                         \
+                       "1:\n" load "add %[x], %[x], %[bytes]\n"                                                    \
+                       "vmladav.s8 r0, q0, q4\n vmladav.s8 r2, q0, q5\n"                                           \
+                       "vmladav.s8 r4, q0, q6\n vmladav.s8 r6, q0, q7\n"                                           \
+                       "vmov q1[2], q1[0], r0, r4\n vmov q1[3], q1[1], r2, r6\n"                                   \
+                       "vadd.i32 q1, q1, q3\n vshl.s32 q1, q1, q2\n vqmovnb.s32 q1, q1\n vqmovnb.s16 q1, q1\n"     \
+                       "vstrb.32 q1, [%[out]]\n add %[out], %[out], %[out_bytes]\n le lr, 1b\n"                    \
+                       : [x] "+r"(from), [out] "+r"(to), [inputs] "+r"(inputs)                                     \
+                       : [w] "r"(weights), [requant] "r"(words), [left] "r"(left), [bytes] "r"(bytes),             \
+                         [out_bytes] "r"(out_bytes)                                                                \
+                       : "r2", "r4", "r6", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory");  \
+    }
+
+EDGEQ_MVE_PIXELS(edgeq_mve_whole_pixels, "", "vldrb.8 q0, [%[x]]\n")
+EDGEQ_MVE_PIXELS(edgeq_mve_part_pixels, "vctp.8 %[inputs]\n", "vpst\n vldrbt.8 q0, [%[x]]\n")
+
+static inline void edgeq_mve_pixels(const int8_t *x, int32_t k_n, int32_t step, const int8_t *w,
+                                    const int32_t *requant, int32_t n, int8_t *out, int32_t out_step) {
+    if (k_n == EDGEQ_MVE_CHUNK) {
+        edgeq_mve_whole_pixels(x, k_n, step, w, requant, n, out, out_step);
+    } else {
+        edgeq_mve_part_pixels(x, k_n, step, w, requant, n, out, out_step);
+    }
+}
+
 #else
 
 static inline void edgeq_mve_copy(int8_t *to, const int8_t *from, int32_t n) {
@@ -210,6 +251,15 @@ static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *w, const int3
     }
 }
 
+static inline void edgeq_mve_pixels(const int8_t *x, int32_t k_n, int32_t step, const int8_t *w,
+                                    const int32_t *requant, int32_t n, int8_t *out, int32_t out_step) {
+    for (int32_t i = 0; i < n; i++) {
+        int8_t chunk[EDGEQ_MVE_CHUNK] = {0};
+        edgeq_mve_copy(chunk, x + i * step, k_n);
+        edgeq_mve_blocks(chunk, w, requant, 1, 1, out + i * out_step);
+    }
+}
+
 #endif
 
 /* As edgeq_mve_blocks for out_n outputs, the last block in part. */
@@ -238,6 +288,15 @@ static inline void edgeq_mve_clamp(int8_t *out, int32_t n, int32_t lo, int32_t h
         const mve_pred16_t in_row = vctp8q((uint32_t)(n - i));
         vstrbq_p_s8(out + i, vminq_s8(vmaxq_s8(vldrbq_z_s8(out + i, in_row), low), high), in_row);
     }
+}
+
+/* How many windows begin before `limit`, at most n: at -pad, stride - pad, ... */
+static inline int32_t edgeq_mve_before(int32_t limit, int32_t stride, int32_t pad, int32_t n) {
+    int32_t count = 0;
+    while (count < n && count * stride - pad < limit) {
+        count++;
+    }
+    return count;
 }
 
 #endif
