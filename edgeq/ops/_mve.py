@@ -33,16 +33,18 @@ def packed_linear(op: LinearOp, groups: int = 1) -> Params:
     requant = np.zeros((groups, 2, blocks * BLOCK), np.int32)
     requant[:, 0, :outputs] = op.bias.reshape(groups, -1)
     requant[:, 1, :outputs] = -op.shift.astype(np.int32).reshape(groups, -1)
-    requant = requant.reshape(groups, 2, blocks, BLOCK).transpose(0, 2, 1, 3)
-    return {"chunks": n, "weight": Array(np.ascontiguousarray(weight)), "requant": Array(np.ascontiguousarray(requant)),
-            "lo": op.lo, "hi": op.hi}  # fmt: skip
+    requant_blocks = requant.reshape(groups, 2, blocks, BLOCK).transpose(0, 2, 1, 3)
+    return {"chunks": n, "weight": Array(np.ascontiguousarray(weight)),
+            "requant": Array(np.ascontiguousarray(requant_blocks)), "lo": op.lo, "hi": op.hi}  # fmt: skip
 
 
 def linear_cost(inputs: int, outputs: int) -> float:
     """Instructions for one vector."""
     n, blocks = chunks(inputs), -(-outputs // BLOCK)
-    block = 8 * n + 10 if n <= 5 else 9 * n + n / 4 + 9
-    return 20 + blocks * block + (20 if outputs % BLOCK else 0)
+    held = n if n <= 5 else 2 + (n - 2) % 4  # chunks in registers
+    streamed = n - held
+    block = 8 * n + 10 + streamed + (streamed / 4 + 4 if n > 9 else 1 if n > 5 else 0)
+    return 24 + blocks * block + (40 if outputs % BLOCK else 0)
 
 
 def lane_order() -> list[int]:

@@ -24,7 +24,7 @@ from edgeq.ops._base import (
 )
 from edgeq.ops._cases import activation, random_linear
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
-from edgeq.ops._mve import CHUNK, chunks, linear_cost, packed_linear
+from edgeq.ops._mve import BLOCK, CHUNK, chunks, linear_cost, packed_linear
 from edgeq.ops._window import Window, window_of
 from edgeq.ops.depthwise_conv2d import DepthwiseLayer
 
@@ -188,6 +188,9 @@ class Conv1x1MveKernel(Conv2dMveKernel):
         assert isinstance(node.op, Conv2d)
         outputs, inputs = node.op.weight.shape[0], node.op.weight.shape[3]
         pixels = node.output.shape[0] * node.output.shape[1]
+        if inputs <= CHUNK and outputs % BLOCK == 0:  # the pixels are the inner loop
+            part = inputs < CHUNK
+            return outputs / BLOCK * (node.output.shape[0] * 40.0 + pixels * (14 + part))
         return float(pixels * (linear_cost(inputs, outputs) + (6 + 3 * chunks(inputs) if inputs % CHUNK else 0)))
 
     def scratch(self, node: Node) -> int:

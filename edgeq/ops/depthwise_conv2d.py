@@ -175,8 +175,8 @@ class DepthwiseMveKernel(DepthwiseKernel):
         assert isinstance(node.op, DepthwiseConv2d)
         h, w, channels = node.output.shape
         taps, pixels = node.op.window.taps, self.pixels(node)
-        block = 45 + 10.5 * taps
-        return h * w * ((40 + 1.5 * taps) / pixels + -(-channels * pixels // LANES) * block / pixels)
+        block = 30 + 10.5 * taps
+        return h * w * ((60 + 4 * taps) / pixels + -(-channels * pixels // LANES) * block / pixels)
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, DepthwiseConv2d)

@@ -124,11 +124,27 @@ static inline void edgeq_mve_fill(int8_t *to, int8_t value, int32_t n) {
                        : EDGEQ_MVE_CLOBBERS);                                                                      \
     }
 
+/* N chunks held in registers, then four more. */
+#define EDGEQ_MVE_MIDDLE(N)                                                                                           \
+    static inline void edgeq_mve_middle_##N(const int8_t *x, const int8_t *w, const int32_t *requant, int32_t blocks, \
+                                            int8_t *out) {                                                            \
+        EDGEQ_MVE_OPERANDS                                                                                            \
+        register const int8_t *at __asm("r12");                                                                       \
+        __asm volatile(EDGEQ_MVE_LOAD_##N "dls lr, %[left]\n"                                                         \
+                       "1:\n add %[at], %[x], %[skip]\n" EDGEQ_MVE_START EDGEQ_MVE_HELD_##N EDGEQ_MVE_NEXT            \
+                       EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_FINISH "le lr, 1b\n"                    \
+                       : [w] "+r"(weights), [requant] "+r"(words), [out] "+r"(to), [at] "=&r"(at)                     \
+                       : [x] "r"(from), [left] "r"(left), [skip] "I"(16 * N)                                          \
+                       : EDGEQ_MVE_CLOBBERS);                                                                         \
+    }
+
 EDGEQ_MVE_SHORT(1)
 EDGEQ_MVE_SHORT(2)
 EDGEQ_MVE_SHORT(3)
 EDGEQ_MVE_SHORT(4)
 EDGEQ_MVE_SHORT(5)
+EDGEQ_MVE_MIDDLE(4)
+EDGEQ_MVE_MIDDLE(5)
 EDGEQ_MVE_LONG(2)
 EDGEQ_MVE_LONG(3)
 EDGEQ_MVE_LONG(4)
@@ -152,6 +168,12 @@ static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *w, const int3
         return;
     case 5:
         edgeq_mve_short_5(x, w, requant, blocks, out);
+        return;
+    case 8:
+        edgeq_mve_middle_4(x, w, requant, blocks, out);
+        return;
+    case 9:
+        edgeq_mve_middle_5(x, w, requant, blocks, out);
         return;
     default:
         break;
