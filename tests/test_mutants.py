@@ -38,7 +38,15 @@ PATTERNS = [
 FULL_BLOCK = "a block of exactly BLOCK channels is n = BLOCK either way"
 EMPTY_BLOCK = "one more block, of no channels"
 SAME_VALUE = "both branches give the same value where the two are equal"
+SLOWER = "the general path, only slower"
+NO_MORE = "one more round, of nothing"
 EQUIVALENT = {
+    ("edgeq_conv2d_mve.c", "int32_t from = x <= 0"): SAME_VALUE,
+    ("edgeq_depthwise_conv2d_mve.c", "left <= right"): "no window is inside",
+    ("edgeq_depthwise_conv2d_mve.c", "if (y >= 1 &&"): SLOWER,
+    ("edgeq_depthwise_conv2d_mve.c", "const int32_t last_x = w->in_w - (w->kernel_w - 1) * (w->dilation_w + 1);"): SLOWER,
+    ("edgeq_depthwise_conv2d_mve.c", "const int32_t last_x = w->in_w - (w->kernel_w + 1)"): SLOWER,
+    ("edgeq_linear_mve.h", "for (int32_t i = 0; i <= n; i += EDGEQ_MVE_CHUNK)"): NO_MORE,
     ("edgeq.h", "v >= hi ?"): SAME_VALUE,
     ("edgeq.h", "v <= lo ?"): SAME_VALUE,
     ("edgeq_avg_pool.c", "count -= at >= lo && at < hi;"): "only the product of two counts is used",
@@ -74,9 +82,10 @@ class Mutant:
 
 
 def code(text: str) -> str:
-    """The text with everything blanked that is not a statement here: comments, preprocessor lines, types, declarations, assembler."""
+    """The text with everything blanked that is not a statement here: comments, preprocessor lines, types, declarations, Arm's."""
     blank = lambda m: re.sub(r"[^\n]", " ", m.group())  # noqa: E731
-    for pattern in (r"(?m)^#if defined\(__ARM.*?^#else", r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
+    arm = r"(?m)^#if defined\(__ARM.*?^#else"
+    for pattern in (arm, r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
         text = re.sub(pattern, blank, text, flags=re.S if "\\*" in pattern or "{" in pattern or "#" in pattern else 0)
     return text
 

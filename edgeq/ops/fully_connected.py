@@ -156,8 +156,11 @@ class FullyConnectedMveKernel(FullyConnectedKernel):
 
 
 def cases() -> Iterator[Node]:
-    """Vectors below, at and above block edges; one input; one output."""
-    for k, o in [(1, 1), (1, 9), (7, 3), (8, 128), (64, 10), (65, 4), (640, 2), (31, 17)]:
+    """Vectors below, at and above block edges; one input; one output; one clamp bound."""
+    for k, o in [(1, 1), (1, 9), (7, 3), (8, 128), (64, 10), (65, 4), (640, 2), (31, 17), (90, 5), (112, 4), (128, 6), (140, 8), (161, 3), (170, 9)]:
         for spread in (0, 1, 2):
             x = activation((k,), zero_point=(0, -128, 5)[spread])
             yield Node("case", FullyConnected(*random_linear((o, k), spread)), (x,), activation((o,), name="y"))
+    weight, bias, shift, _, _ = random_linear((8, 20), 1)
+    for lo, hi in [(-128, 50), (-50, 127)]:
+        yield Node("case", FullyConnected(weight, bias, shift, lo, hi), (activation((20,)),), activation((8,), name="y"))
