@@ -42,6 +42,13 @@ SLOWER = "the general path, only slower"
 NO_MORE = "one more round, of nothing"
 EQUIVALENT = {
     ("edgeq_conv2d_mve.c", "int32_t from = x <= 0"): SAME_VALUE,
+    ("edgeq_conv2d_mve.c", "by_rows = (p->groups + 1) == 1"): SLOWER,
+    ("edgeq_conv2d_mve.c", "(w->stride_w + 1), w->pad_left, w->out_w);"): SLOWER,
+    ("edgeq_avg_pool_mve.c", "c0 <= channels;"): EMPTY_BLOCK,
+    ("edgeq_depthwise_conv2d_mve.c", "for (; count >= 0;"): NO_MORE,
+    ("edgeq_linear_mve.h", "while (count < n ||"): SLOWER,
+    ("edgeq_linear_mve.h", "while (count <= n &&"): "the window after the last is never inside",
+    ("edgeq_linear_mve.h", "int8_t chunk[EDGEQ_MVE_CHUNK] = {1};"): "weights there are 0",
     ("edgeq_depthwise_conv2d_mve.c", "left <= right"): "no window is inside",
     ("edgeq_depthwise_conv2d_mve.c", "if (y >= 1 &&"): SLOWER,
     ("edgeq_depthwise_conv2d_mve.c", "const int32_t last_x = w->in_w - (w->kernel_w - 1) * (w->dilation_w + 1);"): SLOWER,

@@ -162,5 +162,5 @@ def cases() -> Iterator[Node]:
             x = activation((k,), zero_point=(0, -128, 5)[spread])
             yield Node("case", FullyConnected(*random_linear((o, k), spread)), (x,), activation((o,), name="y"))
     weight, bias, shift, _, _ = random_linear((8, 20), 1)
-    for lo, hi in [(-128, 50), (-50, 127)]:
+    for lo, hi in [(-128, 126), (-127, 127)]:
         yield Node("case", FullyConnected(weight, bias, shift, lo, hi), (activation((20,)),), activation((8,), name="y"))
