@@ -17,6 +17,7 @@ import cffi
 import numpy as np
 
 from edgeq.errors import BuildFailed
+from edgeq.resources import HOST
 
 FLAGS = ("-std=c99", "-O2", "-fPIC", "-shared", "-DEDGEQ_HOOKS")
 POISON = 0xA5  # what the arena holds before a run: nothing may depend on it
@@ -53,7 +54,7 @@ class HostLibrary:
         for file, text in {**files, HOOKS_FILE: HOOKS.format(name=self.name)}.items():
             (root / file).write_text(text, encoding="utf-8")
         sources = sorted(f for f in [*files, HOOKS_FILE] if f.endswith(".c"))
-        command = [compiler(), *FLAGS, *flags, "-I.", *sources, "-o", "model.so"]
+        command = [compiler(), *FLAGS, *flags, "-I.", f"-I{HOST}", *sources, "-o", "model.so"]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()

@@ -9,4 +9,5 @@ ROOT = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
 TEMPLATES = ROOT / "templates"
 KERNELS = ROOT / "runtime_c" / "kernels"
 BOARDS = ROOT / "boards"
+HOST = ROOT / "runtime_c" / "host"  # what lets other machines compile code for instruction sets of Arm
 DEVICE = ROOT / "runtime_c" / "device"

@@ -33,7 +33,7 @@ TARGETS = {
         _cortex("m4", "Armv7E-M with DSP", ("dsp", "c")),
         _cortex("m7", "Armv7E-M with DSP, dual issue", ("dsp", "c")),
         _cortex("m33", "Armv8-M Mainline with DSP", ("dsp", "c")),
-        _cortex("m55", "Armv8.1-M with Helium", ("mve", "dsp", "c"), align=16),
+        _cortex("m55", "Armv8.1-M with Helium", ("mve", "dsp", "c"), "-mfloat-abi=hard", align=16),
     )
 }
 

@@ -22,13 +22,16 @@ from edgeq.emit.emit import runtime_files
 from edgeq.ir import Node
 from edgeq.numerics import LIMITS
 from edgeq.ops._base import Kernel
+from edgeq.resources import HOST
 
 HERE = Path(__file__).parent
 APART = -1  # an input in memory of its own
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZED = ("gcc", "-O1", "-g", *WARNINGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-# flags of this machine's compiler for each kernel instruction set it can build
-HOST_FLAGS: dict[str, tuple[str, ...]] = {"c": (), "dsp": ()}  # dsp: each block of assembly has a twin in C
+# flags of this machine's compiler for each kernel instruction set it can build; blocks of assembly have a twin in C, and
+# Helium's intrinsics a header that emulates them
+HOST_FLAGS: dict[str, tuple[str, ...]] = {"c": (), "dsp": (), "mve": (f"-I{HOST}",)}
+HOST_ISAS = tuple(HOST_FLAGS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class Run:
 
 
 @cache
-def runs(op: str, isas: tuple[str, ...] = tuple(HOST_FLAGS)) -> tuple[Run, ...]:
+def runs(op: str, isas: tuple[str, ...] = HOST_ISAS) -> tuple[Run, ...]:
     """Every case of the operator, by every kernel that supports it, in every memory layout that the kernel allows."""
     found = []
     for index, node in enumerate(ops.modules()[op].cases()):
@@ -165,7 +168,7 @@ def write(folder: Path, table: Sequence[Run]) -> list[str]:
     return sorted(name for name in files if name.endswith(".c"))
 
 
-def build(folder: Path, sources: Sequence[str], command: Sequence[str], isas: Iterable[str] = tuple(HOST_FLAGS)) -> Path:
+def build(folder: Path, sources: Sequence[str], command: Sequence[str], isas: Iterable[str] = HOST_ISAS) -> Path:
     """Compiles and links in `folder`; fails with the compiler's messages."""
     flags = [f for isa in isas for f in HOST_FLAGS[isa]]
     done = subprocess.run([*command, *flags, *sources, "-o", "run"], cwd=folder, capture_output=True, text=True, check=False)

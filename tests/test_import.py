@@ -145,8 +145,8 @@ REFUSALS: dict[str, tuple[Callable[[Path], Path], type, str]] = {
         build("(float[1,1] x) => (float y) { y = Expand(x, s) }", s=np.array([1 << 20, 1 << 20])), UnsupportedModel,
         r"tensor 'y': has shape \(1048576, 1048576\), 1099511627776 elements"),
     "huge constant": (
-        build("(float[1,1] x) => (float y) { c = ConstantOfShape(s) y = Add(x, c) }", s=np.array([1 << 20, 1 << 20])),
-        UnsupportedModel, r"tensor 'c': has shape \(1048576, 1048576\)"),
+        build("(float[1,1] x) => (float y) { c = Range(zero, end, one) y = Add(x, c) }", zero=0.0, end=2.0**40, one=1.0),
+        UnsupportedModel, r"tensor 'c': has shape \(1099511627776,\)"),
     "old opset": (build(MLP, opset=10, w=(4, 2)), UnsupportedModel, rf"opset 10; {MIN_OPSET} to {NEWEST_OPSET} are supported"),
     "new opset": (
         build(MLP, opset=NEWEST_OPSET + 1, w=(4, 2)), UnsupportedModel, rf"opset {NEWEST_OPSET + 1}; .*(.|\n)*opset_version"),
@@ -154,6 +154,9 @@ REFUSALS: dict[str, tuple[Callable[[Path], Path], type, str]] = {
     "undefined tensor": (build("(float[1,4] x) => (float y) { y = Add(x, z) }"), BadInput, r"not a valid ONNX model"),
     "shapes that do not fit": (
         build("(float[1,3] x) => (float y) { y = Gemm(x, w) }", w=(4, 2)), UnsupportedModel, r"Gemm"),
+    "slope that widens": (
+        build("(float[1,1,4,4] x) => (float y) { y = PRelu(x, s) }", s=(12, 1, 1, 1)), UnsupportedModel,
+        r"slope of shape \(12, 1, 1, 1\) on \(1, 1, 4, 4\)"),
     "constant output": (constant_output, UnsupportedModel, r"y \(Relu\): all its inputs are constants"),
     "no computation": (
         build("(float[1,4] x) => (float[1,4] x) { z = Relu(x) }"), UnsupportedModel, r"does not depend|no nodes"),
@@ -244,6 +247,16 @@ REWRITES: dict[str, tuple[str, dict[str, Any], list[str]]] = {  # name: (graph, 
     "MatMul Add": ("(float[1,6] x) => (float y) { a = MatMul(x, w) y = Add(a, s) }", GEMM_WEIGHTS, ["Gemm"]),
     "MatMul Add rank 3": (
         "(float[1,3,6] x) => (float y) { a = MatMul(x, w) y = Add(s, a) }", GEMM_WEIGHTS, ["Reshape", "Gemm", "Reshape"]),
+    "MatMul Mul Add rank 4": (
+        "(float[1,2,3,6] x) => (float y) { a = MatMul(x, w) b = Mul(a, t) y = Add(b, s) }", GEMM_WEIGHTS,
+        ["Reshape", "Gemm", "Reshape"]),
+    "MatMul BatchNormalization rank 3": (
+        "(float[1,5,6] x) => (float y) { a = MatMul(x, w) y = BatchNormalization(a, g, b, m, v) }",
+        GEMM_WEIGHTS | {"g": (5,), "b": (5,), "m": (5,), "v": np.arange(1.0, 6.0)},
+        ["Reshape", "Gemm", "Reshape", "BatchNormalization"]),
+    "MatMul reshaped between its rows": (
+        "(float[1,5,6] x) => (float y) { a = MatMul(x, w) b = Reshape(a, flat) y = Mul(b, l) }",
+        GEMM_WEIGHTS | {"flat": np.array([1, 25]), "l": (25,)}, ["Reshape", "Gemm", "Reshape", "Reshape", "Mul"]),
     "MatMul rank 3 used twice": (
         "(float[1,3,6] x) => (float y) { a = MatMul(x, w) b = Add(a, s) y = Mul(a, b) }", GEMM_WEIGHTS,
         ["Reshape", "Gemm", "Reshape", "Add", "Mul"]),

@@ -64,6 +64,18 @@ def test_arena(task, limit):
     assert compiled(task).manifest["arena_bytes"] <= limit
 
 
+@pytest.mark.parametrize(("task", "limit"), [("ic01", 52_000), ("kws01", 17_000), ("vww01", 57_000), ("ad01", 1_500)])
+def test_helium_kernels_are_chosen_and_exact_here(task, limit):
+    """compile_model checks the generated code on this machine."""
+    import edgeq
+
+    calib = loader().load(task, "calib")["x"]
+    manifest = edgeq.compile_model(onnx_file(task), calib, target="cortex-m55").manifest
+    assert manifest["arena_bytes"] <= limit
+    assert all(x["scratch_bytes"] <= 2048 for x in manifest["layers"])
+    assert all(x["kernel"].endswith("_mve") for x in manifest["layers"] if x["macs"])
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_nothing_is_copied_or_reshaped(task):
     assert not {n.op.name for n in compiled(task).graph.nodes} & {"copy", "alias"}

@@ -19,7 +19,7 @@ from edgeq.resources import KERNELS
 from tests import kernel_harness as harness
 
 PER_FILE = int(os.environ.get("EDGEQ_MUTANTS", "40"))  # how many of each file's mutants are tried, the same ones each time
-COMPILE = ("gcc", "-std=c99", "-O0", "-w")
+COMPILE = ("gcc", "-std=c99", "-O0", "-w", *(flag for flags in harness.HOST_FLAGS.values() for flag in flags))
 SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 SWAPS = {
@@ -38,7 +38,22 @@ PATTERNS = [
 FULL_BLOCK = "a block of exactly BLOCK channels is n = BLOCK either way"
 EMPTY_BLOCK = "one more block, of no channels"
 SAME_VALUE = "both branches give the same value where the two are equal"
+SLOWER = "the general path, only slower"
+NO_MORE = "one more round, of nothing"
 EQUIVALENT = {
+    ("edgeq_conv2d_mve.c", "int32_t from = x <= 0"): SAME_VALUE,
+    ("edgeq_conv2d_mve.c", "by_rows = (p->groups + 1) == 1"): SLOWER,
+    ("edgeq_conv2d_mve.c", "(w->stride_w + 1), w->pad_left, w->out_w);"): SLOWER,
+    ("edgeq_avg_pool_mve.c", "c0 <= channels;"): EMPTY_BLOCK,
+    ("edgeq_depthwise_conv2d_mve.c", "for (; count >= 0;"): NO_MORE,
+    ("edgeq_linear_mve.h", "while (count < n ||"): SLOWER,
+    ("edgeq_linear_mve.h", "while (count <= n &&"): "the window after the last is never inside",
+    ("edgeq_linear_mve.h", "int8_t chunk[EDGEQ_MVE_CHUNK] = {1};"): "weights there are 0",
+    ("edgeq_depthwise_conv2d_mve.c", "left <= right"): "no window is inside",
+    ("edgeq_depthwise_conv2d_mve.c", "if (y >= 1 &&"): SLOWER,
+    ("edgeq_depthwise_conv2d_mve.c", "const int32_t last_x = w->in_w - (w->kernel_w - 1) * (w->dilation_w + 1);"): SLOWER,
+    ("edgeq_depthwise_conv2d_mve.c", "const int32_t last_x = w->in_w - (w->kernel_w + 1)"): SLOWER,
+    ("edgeq_linear_mve.h", "for (int32_t i = 0; i <= n; i += EDGEQ_MVE_CHUNK)"): NO_MORE,
     ("edgeq.h", "v >= hi ?"): SAME_VALUE,
     ("edgeq.h", "v <= lo ?"): SAME_VALUE,
     ("edgeq_avg_pool.c", "count -= at >= lo && at < hi;"): "only the product of two counts is used",
@@ -81,11 +96,11 @@ class Mutant:
 
 
 def code(text: str) -> str:
-    """The text with everything blanked that is not a statement: comments, preprocessor lines, types, declarations."""
+    """The text with all blanked that is no statement here: comments, preprocessor lines, types, declarations, Arm's."""
     blank = lambda m: re.sub(r"[^\n]", " ", m.group())  # noqa: E731
-    text = re.sub(r"(?m)^#if EDGEQ_DSP_ASM\n.*?^#else$", blank, text, flags=re.S)  # the twin in C is what runs here
-    for pattern in (r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
-        text = re.sub(pattern, blank, text, flags=re.S if "\\*" in pattern or "{" in pattern else 0)
+    arm = r"(?m)^#if (?:EDGEQ_DSP_ASM|defined\(__ARM).*?^#else"  # the twin in C is what runs here
+    for pattern in (arm, r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
+        text = re.sub(pattern, blank, text, flags=re.S if "\\*" in pattern or "{" in pattern or "#" in pattern else 0)
     return text
 
 

@@ -19,7 +19,7 @@ LINEAR = ("Conv", "Gemm")
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """Folds constants, BatchNorm, pads and affine steps; infers all shapes. Raises UnsupportedModel."""
     try:
-        check_sizes(onnx.shape_inference.infer_shapes(model, data_prop=True))  # before anything of that size is computed
+        check_sizes(onnx.shape_inference.infer_shapes(model))  # before anything of that size is computed
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             slim = onnxslim.slim(constants_as_weights(model))
         forget_shapes(slim)  # onnxslim's own are wrong for a Split into uneven parts
@@ -118,23 +118,14 @@ def matmul_to_gemm(model: onnx.ModelProto) -> onnx.ModelProto:
         if rank == 2:
             nodes.append(helper.make_node("Gemm", node.input, node.output, node.name))
             continue
-        follower = edit.only_consumer(node.output[0])
         inner_in, inner_out = f"{node.output[0]}/rows", f"{node.output[0]}/gemm"
         to_rows = edit.set_constant(f"{node.name}/to_rows", np.array([-1, shape[-1]], np.int64))
         back = edit.set_constant(f"{node.name}/back", np.array([*shape[:-1], weight.shape[1]], np.int64))
-        inputs, output = [inner_in, node.input[1]], node.output[0]
-        if follower is not None and follower.op_type == "Add":
-            other = follower.input[0] if follower.input[1] == output else follower.input[1]
-            bias = edit.constants.get(other)
-            if bias is not None and bias.shape == (weight.shape[1],):
-                inputs, output = [*inputs, other], follower.output[0]
-                follower.op_type = "Dropped"
         nodes += [
             helper.make_node("Reshape", [node.input[0], to_rows], [inner_in], f"{node.name}/to_rows"),
-            helper.make_node("Gemm", inputs, [inner_out], node.name),
-            helper.make_node("Reshape", [inner_out, back], [output], f"{node.name}/back"),
+            helper.make_node("Gemm", [inner_in, node.input[1]], [inner_out], node.name),
+            helper.make_node("Reshape", [inner_out, back], node.output, f"{node.name}/back"),
         ]
-    nodes = [n for n in nodes if n.op_type != "Dropped"]
     del edit.graph.node[:]
     edit.graph.node.extend(nodes)
     return edit.finish()
@@ -161,19 +152,18 @@ def split_row_biases(model: onnx.ModelProto) -> onnx.ModelProto:
 def fold_affine(model: onnx.ModelProto) -> onnx.ModelProto:
     """Folds Mul, Add, Sub, Div by constants per output channel, and BatchNormalization, into the Conv or Gemm before."""
     edit = _Editor(model)
-    dropped = set()
     for node in edit.graph.node:
         if node.op_type not in LINEAR or node.input[1] not in edit.constants:
             continue
         if len(node.input) > 2 and node.input[2] and node.input[2] not in edit.constants:
             continue
-        while (follower := edit.only_consumer(node.output[0])) is not None:
-            steps = _affine(edit, node, follower)
+        while (after := _after(edit, node)) is not None:
+            last, follower = after
+            steps = _affine(edit, node, last.output[0], follower)
             if steps is None:
                 break
             _absorb(edit, node, *steps)
-            node.output[0] = follower.output[0]
-            dropped.add(follower.output[0])
+            last.output[0] = follower.output[0]
             del follower.input[:]
             follower.op_type = "Dropped"
     kept = [n for n in edit.graph.node if n.op_type != "Dropped"]
@@ -190,24 +180,39 @@ def _channels(node: onnx.NodeProto, weight: np.ndarray) -> int:
     return len(weight) if node.op_type == "Conv" or _attribute(node, "transB", 0) else weight.shape[1]
 
 
-def _affine(edit: _Editor, node: onnx.NodeProto, follower: onnx.NodeProto) -> tuple[np.ndarray, np.ndarray] | None:
-    """(scale, offset), each (O,) float64, of a follower that is affine per output channel of `node`; else None."""
+def _after(edit: _Editor, node: onnx.NodeProto) -> tuple[onnx.NodeProto, onnx.NodeProto] | None:
+    """(last, follower): the only consumer of the node's result, which `last` gives: the node itself, or the Reshape after
+    a Gemm that keeps its rows."""
+    follower = edit.only_consumer(node.output[0])
+    if follower is None or follower.op_type != "Reshape" or node.op_type != "Gemm":
+        return None if follower is None else (node, follower)
+    if edit.shapes.get(follower.output[0], [])[-1:] != [_channels(node, edit.constants[node.input[1]])]:
+        return None
+    after = edit.only_consumer(follower.output[0])
+    return None if after is None else (follower, after)
+
+
+def _affine(edit: _Editor, node: onnx.NodeProto, result: str, follower: onnx.NodeProto) -> tuple[np.ndarray, np.ndarray] | None:
+    """(scale, offset), each (O,) float64, of a follower that is affine per output channel of `node`; else None.
+
+    result: the tensor that the follower reads, the node's own or that in another shape.
+    """
     channels = _channels(node, edit.constants[node.input[1]])
+    rank = len(edit.shapes.get(result, []))
+    axis = 1 if node.op_type == "Conv" else rank - 1
     if follower.op_type == "BatchNormalization":
         arrays = [edit.constants.get(i) for i in follower.input[1:5]]
-        if any(a is None for a in arrays) or _attribute(follower, "training_mode", 0):
+        if axis != 1 or any(a is None for a in arrays) or _attribute(follower, "training_mode", 0):
             return None
         gamma, beta, mean, var = (np.asarray(a, np.float64) for a in arrays)
         scale = gamma / np.sqrt(var + _attribute(follower, "epsilon", 1e-5))
         return scale, beta - mean * scale
     if follower.op_type not in ("Mul", "Add", "Sub", "Div"):
         return None
-    first = follower.input[0] == node.output[0]
+    first = follower.input[0] == result
     other = edit.constants.get(follower.input[1 if first else 0])
-    rank = len(edit.shapes.get(node.output[0], []))
     if other is None or not rank or (follower.op_type == "Div" and not first):
         return None
-    axis = 1 if node.op_type == "Conv" else rank - 1
     wide = [0] * (rank - other.ndim) + list(other.shape) if other.ndim <= rank else [0] * (rank + 1)
     if len(wide) != rank or any(n > 1 and a != axis for a, n in enumerate(wide)):
         return None

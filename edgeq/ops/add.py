@@ -144,6 +144,31 @@ class AddConstKernel(AddBroadcastKernel):
         return len(node.inputs) == 1
 
 
+class AddMveKernel(AddKernel):
+    """Four elements at a time."""
+
+    function = "edgeq_add_mve"
+    source = "edgeq_add_mve.c"
+    isa = "mve"
+
+    def cost(self, node: Node) -> float:
+        return 30 + 2.75 * node.output.elements
+
+
+class Add16MveKernel(AddMveKernel):
+    """Eight elements at a time, where the sums fit 16 bits."""
+
+    function = "edgeq_add_16_mve"
+
+    def supports(self, node: Node) -> bool:
+        op = node.op
+        assert isinstance(op, AddOp)
+        return op.flat and (abs(op.m1) + abs(op.m2)) * 128 + abs(op.bias) < 2**15 and op.shift < 16
+
+    def cost(self, node: Node) -> float:
+        return 30 + 1.15 * node.output.elements
+
+
 def cases() -> Iterator[Node]:
     """Every position of a broadcast, multipliers from 0 to extreme, both signs, tight clamps."""
     for shapes, constant, x, y in case_nodes():

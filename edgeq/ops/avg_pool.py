@@ -272,6 +272,20 @@ class AvgPoolCountedKernel(AvgPoolKernel):
         return {**self.common(node), **dict(zip(names, op.border, strict=True)), "m": Array(op.m)}
 
 
+class AvgPoolMveKernel(AvgPoolKernel):
+    """One divisor. Four channels at a time."""
+
+    function = "edgeq_avg_pool_mve"
+    source = "edgeq_avg_pool_mve.c"
+    isa = "mve"
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, AvgPoolOp)
+        h, w, channels = node.output.shape
+        taps, rows = node.op.window.taps, node.op.window.kernel[0]
+        return float(h * w * (50 + 6 * (rows + node.op.window.kernel[1]) + -(-channels // 4) * (20 + 8 * rows + 5 * taps)))
+
+
 def cases() -> Iterator[Node]:
     """As _pool.case_windows, padding counted and not, and windows large enough for pre_shift; zero points, clamps."""
     windows = [*case_windows(), ((96, 96, 2), Window((96, 96))), ((2, 700, 1), Window((1, 700))),

@@ -25,6 +25,7 @@ from edgeq.ops._base import (
 from edgeq.ops._cases import activation, random_linear
 from edgeq.ops._dsp import channel_blocks, row_order
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
+from edgeq.ops._mve import BLOCK, CHUNK, chunks, linear_cost, packed_linear
 from edgeq.ops._window import Window, window_of
 from edgeq.ops.depthwise_conv2d import DepthwiseLayer
 
@@ -256,6 +257,58 @@ class Conv1x1TileDspKernel(Conv1x1DspKernel):
         return 8 * self.steps(node.op)[0] * (self.tile(node) + 2)
 
 
+class Conv2dMveKernel(Conv2dKernel):
+    """Gathers each window into scratch; four outputs at a time, 16 products an instruction."""
+
+    function = "edgeq_conv2d_mve"
+    source = "edgeq_conv2d_mve.c"
+    params_type = "edgeq_conv2d_mve_params"
+    isa = "mve"
+
+    def params(self, node: Node) -> Params:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        kept = ("window", "in_c", "out_c", "groups", "group_in", "group_out", "pad_value")
+        fields = super().params(node)
+        return {**{k: fields[k] for k in kept}, **packed_linear(op, op.groups)}
+
+    def cost(self, node: Node) -> float:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        inputs = op.weight[0].size
+        by_rows = op.groups == 1 and op.window.dilations[1] == 1
+        copies = op.window.kernel[0] if by_rows else op.window.taps
+        gather = 20 + copies * (9 + 3 * chunks(inputs // copies))
+        pixels = node.output.shape[0] * node.output.shape[1]
+        return float(pixels * op.groups * (gather + linear_cost(inputs, len(op.weight) // op.groups)))
+
+    def scratch(self, node: Node) -> int:
+        assert isinstance(node.op, Conv2d)
+        return CHUNK * chunks(node.op.weight[0].size)
+
+
+class Conv1x1MveKernel(Conv2dMveKernel):
+    """1x1 without padding: the pixel is the window, copied only where its end is no full vector."""
+
+    function = "edgeq_conv2d_1x1_mve"
+
+    def supports(self, node: Node) -> bool:
+        return Conv1x1Kernel().supports(node)
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, Conv2d)
+        outputs, inputs = node.op.weight.shape[0], node.op.weight.shape[3]
+        pixels = node.output.shape[0] * node.output.shape[1]
+        if inputs <= CHUNK and outputs % BLOCK == 0:  # the pixels are the inner loop
+            part = inputs < CHUNK
+            return outputs / BLOCK * (node.output.shape[0] * 40.0 + pixels * (14 + part))
+        return float(pixels * (linear_cost(inputs, outputs) + (6 + 3 * chunks(inputs) if inputs % CHUNK else 0)))
+
+    def scratch(self, node: Node) -> int:
+        inputs = node.inputs[0].shape[2]
+        return CHUNK * chunks(inputs) if inputs % CHUNK else 0
+
+
 def cases() -> Iterator[Node]:
     """Tile edges, odd shapes, one row, padding beyond the kernel, dilation, groups, extreme shifts."""
     for h, w, c, o, window, groups in [
@@ -264,6 +317,7 @@ def cases() -> Iterator[Node]:
         (1, 9, 4, 3, Window((1, 3), pads=(0, 2, 0, 2)), 1),
         (7, 1, 2, 3, Window((3, 1), (2, 1), pads=(1, 0, 1, 0)), 1),
         (3, 3, 1, 1, Window((3, 3)), 1),
+        (3, 1, 4, 4, Window((3, 3), pads=(1, 1, 1, 1)), 1),
         (2, 2, 5, 7, Window((3, 3), pads=(3, 4, 3, 2)), 1),
         (9, 8, 3, 6, Window((3, 2), (1, 2), (2, 3), (2, 0, 1, 3)), 1),
         (5, 6, 6, 9, Window((2, 3), pads=(1, 0, 0, 1)), 3),

@@ -25,6 +25,7 @@ from edgeq.ops._base import (
 from edgeq.ops._cases import activation, random_linear
 from edgeq.ops._dsp import channel_blocks
 from edgeq.ops._linear import LinearLayer, LinearOp
+from edgeq.ops._mve import CHUNK, chunks, linear_cost, packed_linear
 from edgeq.ops.conv2d import Conv2dLayer
 
 
@@ -180,9 +181,34 @@ class FullyConnectedLongDspKernel(FullyConnectedDspKernel):
         return 0
 
 
+class FullyConnectedMveKernel(FullyConnectedKernel):
+    """Four outputs at a time, 16 products an instruction; copies the input where its end is no full vector."""
+
+    function = "edgeq_fully_connected_mve"
+    source = "edgeq_fully_connected_mve.c"
+    params_type = "edgeq_fully_connected_mve_params"
+    isa = "mve"
+    uses_scratch = True
+
+    def params(self, node: Node) -> Params:
+        op = node.op
+        assert isinstance(op, FullyConnected)
+        return {"in_n": op.weight.shape[1], "out_n": op.weight.shape[0], **packed_linear(op)}
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, FullyConnected)
+        outputs, inputs = node.op.weight.shape
+        return linear_cost(inputs, outputs) + 3.0 * chunks(inputs) * (inputs % CHUNK != 0)
+
+    def scratch(self, node: Node) -> int:
+        inputs = node.inputs[0].elements
+        return CHUNK * chunks(inputs) if inputs % CHUNK else 0
+
+
 def cases() -> Iterator[Node]:
-    """Vectors below, at and above block edges; one input; one output."""
+    """Vectors below, at and above block edges; one input; one output; one clamp bound."""
     sizes = [(1, 1), (1, 9), (7, 3), (8, 128), (64, 10), (65, 4), (640, 2), (31, 17), (640, 6), (258, 5), (260, 9), (260, 7)]
+    sizes += [(90, 5), (112, 4), (128, 6), (140, 8), (161, 3), (170, 9)]
     for k, o in sizes:
         for spread in (0, 1, 2):
             x = activation((k,), zero_point=(0, -128, 5)[spread])
@@ -190,3 +216,6 @@ def cases() -> Iterator[Node]:
     for lo, hi in [(-127, 127), (-128, 126)]:
         weight, bias, shift, _, _ = random_linear((8, 8), 2)
         yield Node("case", FullyConnected(weight, bias, shift, lo, hi), (activation((8,)),), activation((8,), name="y"))
+    weight, bias, shift, _, _ = random_linear((8, 20), 1)
+    for lo, hi in [(-128, 126), (-127, 127)]:
+        yield Node("case", FullyConnected(weight, bias, shift, lo, hi), (activation((20,)),), activation((8,), name="y"))

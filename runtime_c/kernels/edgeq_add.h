@@ -38,6 +38,10 @@ void edgeq_add_const(const edgeq_add_broadcast_params *p, const int8_t *in, int8
 /* As edgeq_add, for Armv7E-M and Armv8-M with DSP; m1 and m2 are in the range of int16. */
 void edgeq_add_dsp(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
 
+/* Helium: as edgeq_add; the second where (|m1| + |m2|) * 128 + |bias| fits 16 bits and shift is at most 15. */
+void edgeq_add_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+void edgeq_add_16_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

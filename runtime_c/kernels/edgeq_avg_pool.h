@@ -44,6 +44,9 @@ void edgeq_avg_pool_counted(const edgeq_avg_pool_counted_params *p, const int8_t
 /* As edgeq_avg_pool, for Armv7E-M and Armv8-M with DSP; one window, the whole input; channels are a multiple of 4. */
 void edgeq_avg_pool_whole_dsp(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_avg_pool. */
+void edgeq_avg_pool_mve(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -50,6 +50,23 @@ void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, in
 /* The same with many pixels at a time, for steps <= 8 and 2 or more pixels. scratch: 8 * steps * (tile + 2) bytes. */
 void edgeq_conv2d_1x1_tile_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+typedef struct {
+    edgeq_window window;
+    int16_t in_c, out_c;
+    int16_t groups, group_in, group_out; /* in_c = groups * group_in, out_c = groups * group_out */
+    int16_t chunks;         /* kernel_h * kernel_w * group_in / 16, rounded up */
+    int8_t pad_value;       /* the input's zero point */
+    const int8_t *weight;   /* [groups][group_out / 4][chunks][4][16], filled up with zeros */
+    const int32_t *requant; /* [groups][group_out / 4][8]: four biases, four negated shifts */
+    int32_t lo, hi;         /* -128..127 */
+} edgeq_conv2d_mve_params;
+
+/* Helium. scratch: 16 * chunks bytes. */
+void edgeq_conv2d_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* Helium; kernel 1x1, no padding, one group. scratch: 16 * chunks bytes where in_c is no multiple of 16. */
+void edgeq_conv2d_1x1_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
+
 #ifdef __cplusplus
 }
 #endif

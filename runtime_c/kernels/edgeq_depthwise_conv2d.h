@@ -44,6 +44,24 @@ void edgeq_depthwise_conv2d(const edgeq_depthwise_conv2d_params *p, const int8_t
  * out_h, channels are even and strides are 1 with padding that keeps the size. */
 void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+typedef struct {
+    edgeq_window window;
+    int16_t in_c;           /* also of the output */
+    int16_t taps;           /* kernel_h * kernel_w, at most 64 */
+    int16_t pixels;         /* 16 / in_c for in_c 1, 2, 4, 8 with stride_w 1, otherwise 1 */
+    const int16_t *groups;  /* [3]: how many groups of three, two and one taps, in this order */
+    int8_t pad_value;       /* the input's zero point */
+    int8_t padded;          /* whether any window reaches outside the input */
+    const int16_t *at;      /* [taps][2]: row and column from the window's corner */
+    const int32_t *offset;  /* [taps]: bytes from the window's corner */
+    const int8_t *weight;   /* [pixels * in_c / 16, rounded up][taps][16], filled up with zeros */
+    const int32_t *requant; /* [as weight][2][16]: biases, then negated shifts, of lanes 0 4 8 12 2 6 10 14 1 5 9 13 3 7 11 15 */
+    int32_t lo, hi;         /* -128..127 */
+} edgeq_depthwise_conv2d_mve_params;
+
+/* Helium; multiplier 1. scratch: in_c bytes where padded. */
+void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
+
 #ifdef __cplusplus
 }
 #endif

@@ -34,6 +34,17 @@ void edgeq_fully_connected_dsp(const edgeq_fully_connected_dsp_params *p, const 
 /* Slower, without scratch; in_n is a multiple of 4. */
 void edgeq_fully_connected_long_dsp(const edgeq_fully_connected_dsp_params *p, const int8_t *in, int8_t *out);
 
+typedef struct {
+    int32_t in_n, out_n;
+    int32_t chunks;         /* in_n / 16, rounded up */
+    const int8_t *weight;   /* [out_n / 4][chunks][4][16], filled up with zeros */
+    const int32_t *requant; /* [out_n / 4][8]: four biases, four negated shifts */
+    int32_t lo, hi;         /* -128..127 */
+} edgeq_fully_connected_mve_params;
+
+/* Helium. scratch: 16 * chunks bytes where in_n is no multiple of 16. */
+void edgeq_fully_connected_mve(const edgeq_fully_connected_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
+
 #ifdef __cplusplus
 }
 #endif

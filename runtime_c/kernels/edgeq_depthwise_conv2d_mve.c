@@ -1,0 +1,191 @@
+#include "edgeq_depthwise_conv2d.h"
+
+#include "edgeq_linear_mve.h"
+
+/* 16 lanes at a time: 16 channels of a pixel, or neighbouring pixels where there are 8, 4, 2 or 1 channels. Products of 8
+ * bits are summed in 16 bits in groups of three and two taps that cannot overflow, and these sums in 32 bits. */
+enum { DEPTHWISE_MVE_LANES = 16, DEPTHWISE_MVE_TAPS = 64 };
+
+#if defined(__ARM_FEATURE_MVE)
+
+/* to[i] = base + offset[i], i < n. */
+static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, const int32_t *offset, int32_t n) {
+    __asm volatile("dlstp.32 lr, %[n]\n"
+                   "1:\n"
+                   "vldrw.32 q0, [%[offset]], #16\n"
+                   "vadd.i32 q0, q0, %[base]\n"
+                   "vstrw.32 q0, [%[to]], #16\n"
+                   "letp lr, 1b\n"
+                   : [to] "+r"(to), [offset] "+r"(offset)
+                   : [base] "r"(base), [n] "r"(n)
+                   : "lr", "q0", "memory");
+}
+
+/* q4 to q7 are the sums of lanes 0 4 8 12, 2 6 10 14, 1 5 9 13, 3 7 11 15; q2 and q3 the 16-bit sums of even and odd lanes. */
+#define DEPTHWISE_MVE_POINTER(t) "ldr " t ", [%[taps]], #4\n add " t ", " t ", %[c0]\n"
+#define DEPTHWISE_MVE_POINTERS "ldrd r10, r11, [%[taps]], #8\n add r10, r10, %[c0]\n add r11, r11, %[c0]\n"
+#define DEPTHWISE_MVE_FIRST(t, when)                                            \
+    when "vldrb" t "vldrb.8 q1, [%[w]], #16\n"                                  \
+    "vmullb.s8 q2, q0, q1\n vmullt.s8 q3, q0, q1\n"
+#define DEPTHWISE_MVE_MORE(t, when)                                             \
+    when "vldrb" t "vldrb.8 q1, [%[w]]\n vmullt.s8 q1, q0, q1\n vadd.i16 q3, q3, q1\n" \
+    "vldrb.8 q1, [%[w]], #16\n vmullb.s8 q1, q0, q1\n vadd.i16 q2, q2, q1\n"
+#define DEPTHWISE_MVE_WIDEN                                                     \
+    "vmovlb.s16 q0, q2\n vadd.i32 q4, q4, q0\n vmovlt.s16 q0, q2\n vadd.i32 q5, q5, q0\n" \
+    "vmovlb.s16 q0, q3\n vadd.i32 q6, q6, q0\n vmovlt.s16 q0, q3\n vadd.i32 q7, q7, q0\n"
+#define DEPTHWISE_MVE_SHIFT(q) "vldrw.32 q0, [%[requant]], #16\n vshl.s32 " q ", " q ", q0\n"
+
+/* prepare, when, then: nothing, or what makes loads of the input and the store of the output conditional. again: goes on
+ * with the next 16 lanes, or nothing. */
+#define DEPTHWISE_MVE_BLOCK(name, prepare, when, then, again)                                                           \
+    static inline void name(const int8_t *const *taps, int32_t c0, const int8_t *weight, const int32_t *requant,  \
+                            const int16_t *groups, int32_t lanes, int8_t *out) {                                  \
+        register const int8_t *const *from __asm("r0") = taps;                                                    \
+        register const int8_t *w __asm("r1") = weight;                                                            \
+        register const int32_t *words __asm("r2") = requant;                                                      \
+        register int32_t channel __asm("r3") = c0;                                                                \
+        register int32_t triples __asm("r4") = groups[0];                                                         \
+        register int32_t pairs __asm("r5") = groups[1];                                                           \
+        register int32_t singles __asm("r6") = groups[2];                                                         \
+        register int8_t *to __asm("r8") = out;                                                                    \
+        register const int8_t *const *first __asm("r9") = taps; \
+        register int32_t n __asm("r12") = lanes;                                                                  \
+        __asm volatile("0:\n" prepare                                                                                    \
+                       "vldrw.32 q4, [%[requant]], #16\n vldrw.32 q5, [%[requant]], #16\n"                        \
+                       "vldrw.32 q6, [%[requant]], #16\n vldrw.32 q7, [%[requant]], #16\n"                        \
+                       "wls lr, %[triples], 2f\n"                                                                 \
+                       "1:\n" DEPTHWISE_MVE_POINTERS DEPTHWISE_MVE_FIRST(then ".8 q0, [r10]\n", when)             \
+                       DEPTHWISE_MVE_MORE(then ".8 q0, [r11]\n", when) DEPTHWISE_MVE_POINTER("r10")               \
+                       DEPTHWISE_MVE_MORE(then ".8 q0, [r10]\n", when) DEPTHWISE_MVE_WIDEN "le lr, 1b\n"          \
+                       "2:\n wls lr, %[pairs], 4f\n"                                                              \
+                       "3:\n" DEPTHWISE_MVE_POINTERS DEPTHWISE_MVE_FIRST(then ".8 q0, [r10]\n", when)             \
+                       DEPTHWISE_MVE_MORE(then ".8 q0, [r11]\n", when) DEPTHWISE_MVE_WIDEN "le lr, 3b\n"          \
+                       "4:\n wls lr, %[singles], 6f\n"                                                            \
+                       "5:\n" DEPTHWISE_MVE_POINTER("r10") DEPTHWISE_MVE_FIRST(then ".8 q0, [r10]\n", when)       \
+                       DEPTHWISE_MVE_WIDEN "le lr, 5b\n"                                                          \
+                       "6:\n" DEPTHWISE_MVE_SHIFT("q4") DEPTHWISE_MVE_SHIFT("q5") DEPTHWISE_MVE_SHIFT("q6")       \
+                       DEPTHWISE_MVE_SHIFT("q7")                                                                  \
+                       "vqmovnb.s32 q0, q4\n vqmovnt.s32 q0, q5\n vqmovnb.s32 q1, q6\n vqmovnt.s32 q1, q7\n"      \
+                       "vqmovnb.s16 q2, q0\n vqmovnt.s16 q2, q1\n" when "vstrb" then ".8 q2, [%[out]], #16\n" again        \
+                       : [taps] "+r"(from), [w] "+r"(w), [requant] "+r"(words), [c0] "+r"(channel), [out] "+r"(to), [n] "+r"(n)                                    \
+                       : [first] "r"(first), [triples] "r"(triples), [pairs] "r"(pairs), [singles] "r"(singles)   \
+                       : "r10", "r11", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory");     \
+    }
+
+DEPTHWISE_MVE_BLOCK(depthwise_mve_whole, "", "", "",
+                    "add %[c0], %[c0], #16\n mov %[taps], %[first]\n subs %[n], %[n], #16\n bne 0b\n")
+DEPTHWISE_MVE_BLOCK(depthwise_mve_part, "vctp.8 %[n]\n", "vpst\n ", "t", "")
+
+/* out[l] = the sum over the taps, shifted and saturated to 8 bits, l < lanes. The taps are read from lane c0 on. */
+static inline void depthwise_mve_pixel(const int8_t *const *taps, const int8_t *weight, const int32_t *requant,
+                                       const int16_t *groups, int32_t lanes, int8_t *out) {
+    const int32_t whole = lanes & -DEPTHWISE_MVE_LANES;
+    if (whole != 0) {
+        depthwise_mve_whole(taps, 0, weight, requant, groups, whole, out);
+    }
+    if (whole != lanes) {
+        const int32_t taps_n = 3 * groups[0] + 2 * groups[1] + groups[2];
+        depthwise_mve_part(taps, whole, weight + whole * taps_n, requant + 2 * whole, groups, lanes - whole, out + whole);
+    }
+}
+
+#else
+
+static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, const int32_t *offset, int32_t n) {
+    for (int32_t i = 0; i < n; i++) {
+        to[i] = base + offset[i];
+    }
+}
+
+static inline void depthwise_mve_pixel(const int8_t *const *taps, const int8_t *weight, const int32_t *requant,
+                                       const int16_t *groups, int32_t lanes, int8_t *out) {
+    static const int8_t part_of[4] = {0, 2, 1, 3}; /* where lane l mod 4 is among the four vectors of requant */
+    const int32_t taps_n = 3 * groups[0] + 2 * groups[1] + groups[2];
+    for (int32_t c0 = 0; c0 < lanes; c0 += DEPTHWISE_MVE_LANES) {
+        int8_t result[DEPTHWISE_MVE_LANES];
+        const int32_t n = lanes - c0 < DEPTHWISE_MVE_LANES ? lanes - c0 : DEPTHWISE_MVE_LANES;
+        for (int32_t l = 0; l < n; l++) {
+            const int32_t at = part_of[l % 4] * 4 + l / 4;
+            int32_t acc = requant[at], t = 0;
+            for (int32_t size = 3; size > 0; size--) {
+                for (int32_t g = 0; g < groups[3 - size]; g++) {
+                    int16_t sum = 0;
+                    for (int32_t i = 0; i < size; i++, t++) {
+                        sum = (int16_t)(sum + weight[t * DEPTHWISE_MVE_LANES + l] * taps[t][c0 + l]);
+                    }
+                    acc += sum;
+                }
+            }
+            result[l] = edgeq_requantize(acc, (unsigned)-requant[16 + at], -128, 127);
+        }
+        edgeq_mve_copy(out + c0, result, n);
+        weight += taps_n * DEPTHWISE_MVE_LANES;
+        requant += 2 * DEPTHWISE_MVE_LANES;
+    }
+}
+
+#endif
+
+/* The taps of the window at (y, x); outside the input they are `outside`. */
+static void depthwise_mve_border(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t x,
+                                 const int8_t *outside, const int8_t **taps) {
+    const edgeq_window *w = &p->window;
+    for (int32_t t = 0; t < p->taps; t++) {
+        const int32_t iy = y + p->at[2 * t], ix = x + p->at[2 * t + 1];
+        const int inside = iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w;
+        taps[t] = inside ? in + (iy * w->in_w + ix) * p->in_c : outside;
+    }
+}
+
+/* Output pixels ox .. end - 1 of the row whose windows begin at y, in the border of the input. */
+static void depthwise_mve_outer(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t ox,
+                                int32_t end, const int8_t *outside, int8_t *out) {
+    const int8_t *taps[DEPTHWISE_MVE_TAPS];
+    for (; ox < end; ox++) {
+        depthwise_mve_border(p, in, y, ox * p->window.stride_w - p->window.pad_left, outside, taps);
+        depthwise_mve_pixel(taps, p->weight, p->requant, p->groups, p->in_c, out);
+        out += p->in_c;
+    }
+}
+
+/* `count` output pixels whose windows are inside the input, the first at `in`, `step` bytes apart. */
+static void depthwise_mve_inner(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t step,
+                                int32_t count, int8_t *out) {
+    const int8_t *taps[DEPTHWISE_MVE_TAPS];
+    const int32_t pixels = p->pixels, channels = p->in_c, taps_n = p->taps;
+    const int8_t *weight = p->weight;
+    const int32_t *requant = p->requant, *offset = p->offset;
+    const int16_t *groups = p->groups;
+    for (; count > 0; count -= pixels) {
+        depthwise_mve_point(taps, in, offset, taps_n);
+        depthwise_mve_pixel(taps, weight, requant, groups, (count < pixels ? count : pixels) * channels, out);
+        in += pixels * step;
+        out += pixels * channels;
+    }
+}
+
+EDGEQ_KERNEL void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out,
+                                             void *scratch) {
+    const edgeq_window *w = &p->window;
+    const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h;
+    const int32_t last_x = w->in_w - (w->kernel_w - 1) * w->dilation_w;
+    const int32_t left = edgeq_mve_before(0, w->stride_w, w->pad_left, w->out_w);
+    const int32_t right = edgeq_mve_before(last_x, w->stride_w, w->pad_left, w->out_w);
+    int8_t *outside = (int8_t *)scratch;
+    if (p->padded) {
+        edgeq_mve_fill(outside, p->pad_value, p->in_c);
+    }
+    for (int32_t oy = 0; oy < w->out_h; oy++) {
+        const int32_t y = oy * w->stride_h - w->pad_top;
+        if (y >= 0 && y < last_y && left < right) {
+            const int8_t *from = in + (y * w->in_w + left * w->stride_w - w->pad_left) * p->in_c;
+            depthwise_mve_outer(p, in, y, 0, left, outside, out);
+            depthwise_mve_inner(p, from, w->stride_w * p->in_c, right - left, out + left * p->in_c);
+            depthwise_mve_outer(p, in, y, right, w->out_w, outside, out + right * p->in_c);
+        } else {
+            depthwise_mve_outer(p, in, y, 0, w->out_w, outside, out);
+        }
+        edgeq_mve_clamp(out, w->out_w * p->in_c, p->lo, p->hi);
+        out += w->out_w * p->in_c;
+    }
+}
