@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
-BENCHMARKS := benchmarks/models.py benchmarks/tool.py benchmarks/host_speed.py
+BENCHMARKS := benchmarks/models.py benchmarks/cores.py benchmarks/tool.py benchmarks/host_speed.py
 
 export PIP_NO_INPUT = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
