@@ -302,5 +302,9 @@ def cases() -> Iterator[Node]:
             y = replace(output, scale=x.scale * 2.0**-finer, zero_point=out_zero)
             op = AvgPoolLayer(window, bool(include_pad), -INF, hi).quantize(QuantContext(), None, (x,), y)  # type: ignore[arg-type]
             yield Node("case", op, (x,), y)
+    x, window = activation((2, 2, 3), 37, 5), Window((2, 2), pads=(5, 5, 5, 5))  # windows far outside the input
+    y = activation((*window.out_size((2, 2)), 3), name="y")
+    op = AvgPoolLayer(window, True).quantize(QuantContext(), None, (x,), y)  # type: ignore[arg-type]
+    yield Node("case", op, (x,), y)
     x, m = activation((2, 2, 4)), np.ones(1, np.int32)  # nothing but the rounding of the sum
     yield Node("case", AvgPoolOp(Window((2, 2)), 0, m, 2, 0, 0, -128, 127), (x,), activation((1, 1, 4), name="y"))
