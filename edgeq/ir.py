@@ -7,7 +7,7 @@ an image is (H, W, C), a sequence (1, W, C), a vector (K,). numpy arrays of tens
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -231,7 +231,6 @@ class IntGraph:
     nodes: tuple[Node, ...]
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
-    layouts: Mapping[str, FloatTensor] = field(default_factory=dict)  # tensor name -> its float twin, for comparison
 
     @property
     def tensors(self) -> dict[str, Tensor]:

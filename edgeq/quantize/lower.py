@@ -92,7 +92,7 @@ class _Lowering:
             if not self._lower(layer):
                 return None
         outputs = {name: self.tensors[t] for name, t in self.graph.outputs.items()}
-        return IntGraph(tuple(self.nodes), inputs, outputs, self.graph.tensors).validate()
+        return IntGraph(tuple(self.nodes), inputs, outputs).validate()
 
     def _input(self, name: str, tensor: str) -> Tensor:
         spec = self.options.inputs.get(name, InputSpec())
