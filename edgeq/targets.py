@@ -26,14 +26,21 @@ TARGETS = {
     t.name: t
     for t in (
         Target("generic", "plain C99, any processor", ("c",)),
-        Target("cortex-m", "one library for any Cortex-M", ("c",), ("-mcpu=cortex-m0", "-mthumb")),
-        _cortex("m0", "Armv6-M, no hardware divide", ("c",)),
-        _cortex("m0plus", "Armv6-M, no hardware divide", ("c",)),
-        _cortex("m3", "Armv7-M", ("c",)),
-        _cortex("m4", "Armv7E-M with DSP", ("dsp", "c")),
-        _cortex("m7", "Armv7E-M with DSP, dual issue", ("dsp", "c")),
-        _cortex("m33", "Armv8-M Mainline with DSP", ("dsp", "c")),
-        _cortex("m55", "Armv8.1-M with Helium", ("mve", "dsp", "c"), "-mfloat-abi=hard", align=16),
+        Target("cortex-m", "one library for any Cortex-M", ("v6m", "c"), ("-mcpu=cortex-m0", "-mthumb")),
+        _cortex("m0", "Armv6-M, no hardware divide", ("v6m", "c")),
+        _cortex("m0plus", "Armv6-M, no hardware divide", ("v6m", "c")),
+        _cortex("m3", "Armv7-M", ("v7m", "c")),
+        _cortex("m4", "Armv7E-M with DSP", ("dsp", "v7m", "c")),
+        _cortex("m7", "Armv7E-M with DSP, dual issue", ("dsp", "v7m", "c")),
+        _cortex("m33", "Armv8-M Mainline with DSP", ("dsp", "v7m", "c")),
+        _cortex("m55", "Armv8.1-M with Helium", ("mve", "dsp", "v7m", "c"), "-mfloat-abi=hard", align=16),
+        Target(
+            "cortex-m85",
+            "Armv8.1-M with Helium",
+            ("mve", "dsp", "v7m", "c"),
+            ("-march=armv8.1-m.main+mve", "-mthumb", "-mfloat-abi=hard"),
+            16,
+        ),  # gcc 12 does not know the core
     )
 }
 

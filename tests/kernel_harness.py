@@ -30,7 +30,7 @@ WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror
 SANITIZED = ("gcc", "-O1", "-g", *WARNINGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 # flags of this machine's compiler for each kernel instruction set it can build; blocks of assembly have a twin in C, and
 # Helium's intrinsics a header that emulates them
-HOST_FLAGS: dict[str, tuple[str, ...]] = {"c": (), "dsp": (), "mve": (f"-I{HOST}",)}
+HOST_FLAGS: dict[str, tuple[str, ...]] = {"c": (), "v6m": (), "v7m": (), "dsp": (), "mve": (f"-I{HOST}",)}
 HOST_ISAS = tuple(HOST_FLAGS)
 
 

@@ -164,7 +164,7 @@ def test_any_kernels_share_one_file(isa: str, built: dict[str, CompiledModel], t
     """Static names and macros of the kernels differ, so that an amalgamation of any of them compiles."""
     names = {k.source for op in ops.modules() for k in ops.kernels(op) if k.isa in (isa, "c")}
     one = amalgamate("zoo", {**built["zoo"].files, **runtime_files(sorted(names))})
-    core = {"mve": "cortex-m55", "dsp": "cortex-m4"}.get(isa, "cortex-m3")
+    core = {"mve": "cortex-m55", "dsp": "cortex-m4", "v7m": "cortex-m3"}.get(isa, "cortex-m0")
     shell(["arm-none-eabi-gcc", *TARGETS[core].flags, "-O1", *STRICT, "-c", write(tmp_path, one) / "zoo.c"], cwd=tmp_path)
 
 

@@ -6,7 +6,8 @@ An operator module defines
   - import rules: functions decorated with @onnx_rule, named like the ONNX operator, whose signature is its schema,
   - Kernels: the C functions that can run it, with packing, scratch, cost and overlap,
   - cases(): nodes for the bit-exact tests.
-Modules whose name starts with an underscore are shared helpers, not operators.
+Kernels for an instruction set are in a module beside it, named after both: conv2d_dsp. Modules whose name starts with an
+underscore are shared helpers, not operators.
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ from types import ModuleType
 from edgeq.ir import IntOp
 from edgeq.ops._base import Kernel, Rule
 
+# Instruction sets that kernels are written for beside plain C: Helium, Armv7E-M and Armv8-M with DSP, Armv7-M, Armv6-M
+ISAS = ("mve", "dsp", "v7m", "v6m")
+
 
 @cache
 def modules() -> dict[str, ModuleType]:
     """Operator name -> module, sorted by name."""
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in _names() if name.rpartition("_")[2] not in ISAS}
+
+
+def _names() -> list[str]:
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 
 @cache
@@ -53,7 +60,9 @@ def int_ops() -> dict[str, type[IntOp]]:
 
 @cache
 def kernels(op_name: str) -> tuple[Kernel, ...]:
-    """The C functions that can run an operator, in order of definition; empty where the result is only an alias."""
-    return tuple(value() for value in vars(modules()[op_name]).values()
-                 if isinstance(value, type) and issubclass(value, Kernel) and value is not Kernel
-                 and value.__module__ == modules()[op_name].__name__ and not value.__name__.startswith("_"))  # fmt: skip
+    """The C functions that can run an operator, plain C first; empty where the result is only an alias."""
+    variants = [f"{op_name}_{isa}" for isa in ISAS]
+    found = [modules()[op_name], *(importlib.import_module(f"{__name__}.{name}") for name in _names() if name in variants)]
+    return tuple(value() for module in found for value in vars(module).values()
+                 if isinstance(value, type) and issubclass(value, Kernel) and value.__module__ == module.__name__
+                 and not value.__name__.startswith("_"))  # fmt: skip

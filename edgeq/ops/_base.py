@@ -178,7 +178,7 @@ class Kernel:
     function: ClassVar[str]
     source: ClassVar[str]  # file in runtime_c/kernels
     params_type: ClassVar[str]  # the C struct
-    isa: ClassVar[str] = "c"  # instruction set it needs: c, dsp or mve (edgeq/targets.py)
+    isa: ClassVar[str] = "c"  # instruction set it needs: c or one of edgeq.ops.ISAS
     uses_scratch: ClassVar[bool] = False
 
     def supports(self, node: Node) -> bool:

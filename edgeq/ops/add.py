@@ -101,24 +101,6 @@ class AddKernel(BinaryKernel):
         return {"m1": op.m1, "m2": op.m2, "bias": op.bias, "shift": op.shift, "lo": op.lo, "hi": op.hi}
 
 
-class AddDspKernel(AddKernel):
-    """Four elements at a time, for multipliers of 16 bits."""
-
-    function = "edgeq_add_dsp"
-    source = "edgeq_add_dsp.c"
-    isa = "dsp"
-
-    def supports(self, node: Node) -> bool:
-        op = node.op
-        assert isinstance(op, AddOp)
-        return super().supports(node) and all(-(2**15) <= m < 2**15 for m in (op.m1, op.m2))
-
-    def cost(self, node: Node) -> float:
-        op = node.op
-        assert isinstance(op, AddOp)
-        return 40 + (7.5 + 7 * ((op.lo, op.hi) != (-128, 127))) * node.output.elements
-
-
 class AddBroadcastKernel(AddKernel):
     """Up to four nested loops."""
 
@@ -142,31 +124,6 @@ class AddConstKernel(AddBroadcastKernel):
 
     def supports(self, node: Node) -> bool:
         return len(node.inputs) == 1
-
-
-class AddMveKernel(AddKernel):
-    """Four elements at a time."""
-
-    function = "edgeq_add_mve"
-    source = "edgeq_add_mve.c"
-    isa = "mve"
-
-    def cost(self, node: Node) -> float:
-        return 30 + 2.75 * node.output.elements
-
-
-class Add16MveKernel(AddMveKernel):
-    """Eight elements at a time, where the sums fit 16 bits."""
-
-    function = "edgeq_add_16_mve"
-
-    def supports(self, node: Node) -> bool:
-        op = node.op
-        assert isinstance(op, AddOp)
-        return op.flat and (abs(op.m1) + abs(op.m2)) * 128 + abs(op.bias) < 2**15 and op.shift < 16
-
-    def cost(self, node: Node) -> float:
-        return 30 + 1.15 * node.output.elements
 
 
 def cases() -> Iterator[Node]:

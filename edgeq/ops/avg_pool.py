@@ -237,24 +237,6 @@ class AvgPoolKernel(Kernel):
         return overlay(node.op.window, node.inputs[0].shape)
 
 
-class AvgPoolWholeDspKernel(AvgPoolKernel):
-    """The whole input as one window, four channels at a time."""
-
-    function = "edgeq_avg_pool_whole_dsp"
-    source = "edgeq_avg_pool_dsp.c"
-    isa = "dsp"
-
-    def supports(self, node: Node) -> bool:
-        op, (h, w, channels) = node.op, node.inputs[0].shape
-        assert isinstance(op, AvgPoolOp)
-        one = op.window.kernel == (h, w) and op.window.dilations == (1, 1) and not op.window.padded
-        return super().supports(node) and one and channels % 4 == 0
-
-    def cost(self, node: Node) -> float:
-        assert isinstance(node.op, AvgPoolOp)
-        return 30 + node.output.elements * (1.75 * node.op.window.taps + 20)
-
-
 class AvgPoolCountedKernel(AvgPoolKernel):
     """A divisor per number of taps inside the border."""
 
@@ -270,20 +252,6 @@ class AvgPoolCountedKernel(AvgPoolKernel):
         assert isinstance(op, AvgPoolOp)
         names = ("border_top", "border_left", "border_bottom", "border_right")
         return {**self.common(node), **dict(zip(names, op.border, strict=True)), "m": Array(op.m)}
-
-
-class AvgPoolMveKernel(AvgPoolKernel):
-    """One divisor. Four channels at a time."""
-
-    function = "edgeq_avg_pool_mve"
-    source = "edgeq_avg_pool_mve.c"
-    isa = "mve"
-
-    def cost(self, node: Node) -> float:
-        assert isinstance(node.op, AvgPoolOp)
-        h, w, channels = node.output.shape
-        taps, rows = node.op.window.taps, node.op.window.kernel[0]
-        return float(h * w * (50 + 6 * (rows + node.op.window.kernel[1]) + -(-channels // 4) * (20 + 8 * rows + 5 * taps)))
 
 
 def cases() -> Iterator[Node]:

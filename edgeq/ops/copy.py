@@ -15,18 +15,7 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
-from edgeq.ops._base import (
-    Array,
-    GraphBuilder,
-    Kernel,
-    Operand,
-    Params,
-    Unsupported,
-    View,
-    constant,
-    dynamic,
-    onnx_rule,
-)
+from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import integers
 

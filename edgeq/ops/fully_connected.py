@@ -10,22 +10,9 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import Node, Shape, Tensor
-from edgeq.ops._base import (
-    Array,
-    GraphBuilder,
-    Kernel,
-    Operand,
-    Params,
-    Unsupported,
-    View,
-    constant,
-    dynamic,
-    onnx_rule,
-)
+from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation, random_linear
-from edgeq.ops._dsp import channel_blocks
 from edgeq.ops._linear import LinearLayer, LinearOp
-from edgeq.ops._mve import CHUNK, chunks, linear_cost, packed_linear
 from edgeq.ops.conv2d import Conv2dLayer
 
 
@@ -133,76 +120,6 @@ class FullyConnectedKernel(Kernel):
 
     def cost(self, node: Node) -> float:
         return 4.0 * node.macs
-
-
-class FullyConnectedDspKernel(FullyConnectedKernel):
-    """Inputs expanded to int16 once, four outputs at a time."""
-
-    function = "edgeq_fully_connected_dsp"
-    source = "edgeq_fully_connected_dsp.c"
-    params_type = "edgeq_fully_connected_dsp_params"
-    isa = "dsp"
-    uses_scratch = True
-    step: ClassVar[float] = 18.25  # instructions for four inputs by four outputs
-
-    def supports(self, node: Node) -> bool:
-        return node.output.elements >= 4 and not FullyConnectedLongDspKernel.preferred(node)
-
-    def params(self, node: Node) -> Params:
-        op = node.op
-        assert isinstance(op, FullyConnected)
-        return {"in_n": op.weight.shape[1], "out_n": op.weight.shape[0],
-                "weight": Array(channel_blocks(op.weight, op.bias, op.shift, 4)), "lo": op.lo, "hi": op.hi}  # fmt: skip
-
-    def cost(self, node: Node) -> float:
-        steps = -(-node.inputs[0].elements // 4)
-        return 90 + 2 * self.scratch(node) + -(-node.output.elements // 4) * (29 + self.step * steps)
-
-    def scratch(self, node: Node) -> int:
-        return 8 * -(-node.inputs[0].elements // 4)
-
-
-class FullyConnectedLongDspKernel(FullyConnectedDspKernel):
-    """For many inputs, whose int16 would take more memory than they are worth: expanded again for each four outputs."""
-
-    function = "edgeq_fully_connected_long_dsp"
-    uses_scratch = False
-    step = 20.25
-
-    @staticmethod
-    def preferred(node: Node) -> bool:
-        """Whether the inputs are many."""
-        return node.inputs[0].elements > MAX_EXPANDED and node.inputs[0].elements % 4 == 0
-
-    def supports(self, node: Node) -> bool:
-        return node.output.elements >= 4 and self.preferred(node)
-
-    def scratch(self, node: Node) -> int:
-        return 0
-
-
-class FullyConnectedMveKernel(FullyConnectedKernel):
-    """Four outputs at a time, 16 products an instruction; copies the input where its end is no full vector."""
-
-    function = "edgeq_fully_connected_mve"
-    source = "edgeq_fully_connected_mve.c"
-    params_type = "edgeq_fully_connected_mve_params"
-    isa = "mve"
-    uses_scratch = True
-
-    def params(self, node: Node) -> Params:
-        op = node.op
-        assert isinstance(op, FullyConnected)
-        return {"in_n": op.weight.shape[1], "out_n": op.weight.shape[0], **packed_linear(op)}
-
-    def cost(self, node: Node) -> float:
-        assert isinstance(node.op, FullyConnected)
-        outputs, inputs = node.op.weight.shape
-        return linear_cost(inputs, outputs) + 3.0 * chunks(inputs) * (inputs % CHUNK != 0)
-
-    def scratch(self, node: Node) -> int:
-        inputs = node.inputs[0].elements
-        return CHUNK * chunks(inputs) if inputs % CHUNK else 0
 
 
 def cases() -> Iterator[Node]:

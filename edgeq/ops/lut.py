@@ -16,18 +16,7 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
 from edgeq.numerics import LIMITS, dequantize, quantize
-from edgeq.ops._base import (
-    Array,
-    GraphBuilder,
-    Kernel,
-    Operand,
-    Params,
-    Unsupported,
-    View,
-    constant,
-    dynamic,
-    onnx_rule,
-)
+from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 
 Expr = Any  # "x" | float | tuple[str, Expr, ...]

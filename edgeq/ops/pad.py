@@ -11,18 +11,7 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Shape, Tensor, size_of
 from edgeq.numerics import quantize
-from edgeq.ops._base import (
-    Array,
-    GraphBuilder,
-    Kernel,
-    Operand,
-    Params,
-    Unsupported,
-    View,
-    constant,
-    dynamic,
-    onnx_rule,
-)
+from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import integers, ordered, output_index, tensor_shape
 
