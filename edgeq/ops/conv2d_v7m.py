@@ -1,0 +1,121 @@
+"""conv2d kernels for Armv7-M."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeq.ir import Node
+from edgeq.ops._base import Array, Params
+from edgeq.ops._v7m import group_bytes, group_starts, less_halves, padded
+from edgeq.ops.conv2d import Conv2d, Conv2dKernel
+
+PART_SCRATCH = 2048  # bytes that parts of a kernel may take with the sums of all channels, if one position fits at all
+
+
+class Conv2dV7mKernel(Conv2dKernel):
+    """Windows of four pixels packed by twos into words; then for each channel one multiplication for two pixels."""
+
+    function = "edgeq_conv2d_v7m"
+    source = "edgeq_conv2d_v7m.c"
+    params_type = "edgeq_conv2d_v7m_params"
+    isa = "v7m"
+
+    def supports(self, node: Node) -> bool:
+        assert isinstance(node.op, Conv2d)
+        return node.op.groups == 1 and not Conv2dPartsV7mKernel.preferred(node.op)
+
+    def params(self, node: Node) -> Params:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        parts = self.parts(op)
+        starts = [group_starts(part) for part in parts]
+        bias = less_halves(op.bias, sum(s.sum(1) for s in starts))
+        return {
+            "window": op.window.params(node.inputs[0].shape, node.output.shape),
+            "in_c": op.weight.shape[3], "out_c": len(op.weight), "part": self.part(op),
+            "padded": int(op.window.padded), "pad_value": op.pad_value,
+            "weight": Array(np.frombuffer(self.stream(op, parts, starts, bias), np.uint8)),
+            **self.requantization(op, bias), "lo": op.lo, "hi": op.hi,
+        }  # fmt: skip
+
+    @staticmethod
+    def part(op: Conv2d) -> int:
+        """Positions of the kernel at a time."""
+        return op.window.taps
+
+    def parts(self, op: Conv2d) -> list[np.ndarray]:
+        """For each part the weights (O, taps), an even number of taps."""
+        step = self.part(op) * op.weight.shape[3]
+        taps = op.weight.reshape(len(op.weight), -1)
+        return [padded(taps[:, at : at + step]) for at in range(0, taps.shape[1], step)]
+
+    def stream(self, op: Conv2d, parts: list[np.ndarray], starts: list[np.ndarray], bias: np.ndarray) -> bytes:
+        """The field weight."""
+        last = len(op.weight) - 1
+        return b"".join(
+            bias[o].tobytes() + group_bytes(parts[0][o], starts[0][o]) + bytes([int(op.shift[o]) * 2 + (o == last)])
+            for o in range(len(op.weight))
+        )
+
+    def requantization(self, op: Conv2d, bias: np.ndarray) -> Params:
+        """The fields bias and shift, which are in the stream."""
+        return {"bias": 0, "shift": 0}
+
+    def cost(self, node: Node) -> float:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        pixels = -(-node.output.shape[0] * node.output.shape[1] // 4)
+        parts = self.parts(op)
+        steps, groups = sum(p.size // 2 for p in parts), sum(int(group_starts(p).sum()) for p in parts)
+        rows = op.window.kernel[0] if not op.window.padded else op.window.taps / 2
+        pack = 8 * op.weight[0].size + 60 * rows + 120
+        return pixels * (pack + 7 * steps + 8 * groups + self.channel(op) * len(op.weight))
+
+    def channel(self, op: Conv2d) -> float:
+        """Instructions for a channel of four pixels beside those of its groups."""
+        return 24
+
+    def scratch(self, node: Node) -> int:
+        assert isinstance(node.op, Conv2d)
+        channels = node.op.weight.shape[3]
+        return 16 * -(-self.part(node.op) * channels // 2) + channels * node.op.window.padded
+
+
+class Conv2dPartsV7mKernel(Conv2dV7mKernel):
+    """For large kernels: a part of the taps at a time, with the sums of all channels in scratch."""
+
+    function = "edgeq_conv2d_parts_v7m"
+
+    @staticmethod
+    def preferred(op: Conv2d) -> bool:
+        """Whether the whole kernel would take too much scratch."""
+        return op.window.taps > 1 and 8 * op.weight[0].size > PART_SCRATCH
+
+    def supports(self, node: Node) -> bool:
+        assert isinstance(node.op, Conv2d)
+        return node.op.groups == 1 and self.preferred(node.op)
+
+    @staticmethod
+    def part(op: Conv2d) -> int:
+        outputs, _, columns, channels = op.weight.shape
+        most = max((PART_SCRATCH - 16 * outputs - channels - 8) // (8 * channels), 1)
+        if most >= columns:
+            most -= most % columns
+        return min(most, op.window.taps)
+
+    def stream(self, op: Conv2d, parts: list[np.ndarray], starts: list[np.ndarray], bias: np.ndarray) -> bytes:
+        last = len(op.weight) - 1
+        return b"".join(
+            group_bytes(part[o], start[o]) + bytes([o == last])
+            for part, start in zip(parts, starts, strict=True) for o in range(len(op.weight))
+        )  # fmt: skip
+
+    def requantization(self, op: Conv2d, bias: np.ndarray) -> Params:
+        return {"bias": Array(bias), "shift": Array(op.shift)}
+
+    def channel(self, op: Conv2d) -> float:
+        return 40 + 10 * len(self.parts(op))
+
+    def scratch(self, node: Node) -> int:
+        assert isinstance(node.op, Conv2d)
+        return 16 * len(node.op.weight) + super().scratch(node)
