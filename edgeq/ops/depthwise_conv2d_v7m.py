@@ -1,0 +1,65 @@
+"""depthwise_conv2d kernels for Armv7-M."""
+
+from __future__ import annotations
+
+from edgeq.ir import Node
+from edgeq.ops._window import Window
+from edgeq.ops.depthwise_conv2d import DepthwiseConv2d
+from edgeq.ops.depthwise_conv2d_dsp import SCRATCH, Depthwise3x3DspKernel, Planes, planes
+
+
+class V7mPlanes(Planes):
+    """A plane of words."""
+
+    @property
+    def cost(self) -> float:
+        """Estimated instructions for a channel."""
+        (rows, columns), stride = self.out, self.window.strides
+        tiles, singles = divmod(columns, 4 // stride[1])
+        bands = -(-rows // self.band)
+        filled = (rows - 1) * stride[0] + 3 + (bands - 1) * max(3 - stride[0], 0)
+        fill = filled * (16 + 2.5 * self.line)
+        return bands * 60 + fill + rows * (26 + tiles * (71 if stride[1] == 1 else 48) + 32 * singles)
+
+
+def v7m_planes(window: Window, size: tuple[int, int], transposed: bool) -> V7mPlanes:
+    """The walk over an input of (H, W), along its columns where `transposed`."""
+    walk = planes(window, size, transposed)
+    rows, columns = walk.out
+    line = (columns - 1) * walk.window.strides[1] + 3
+    lines = max(SCRATCH // (4 * line), 3)
+    return V7mPlanes(walk.window, walk.size, transposed, min((lines - 3) // walk.window.strides[0] + 1, rows), line)
+
+
+class Depthwise3x3V7mKernel(Depthwise3x3DspKernel):
+    """3x3, a channel at a time as a plane of words in scratch, four outputs at a time, or two with stride 2."""
+
+    function = "edgeq_depthwise_conv2d_3x3_v7m"
+    source = "edgeq_depthwise_conv2d_v7m.c"
+    isa = "v7m"
+
+    def supports(self, node: Node) -> bool:
+        assert isinstance(node.op, DepthwiseConv2d)
+        w = node.op.window
+        return (w.kernel, w.dilations) == ((3, 3), (1, 1)) and max(w.strides) <= 2 and node.inputs[0].shape[2] == node.output.shape[2]
+
+    @staticmethod
+    def planes(node: Node) -> V7mPlanes:
+        """The cheaper walk."""
+        assert isinstance(node.op, DepthwiseConv2d)
+        size = node.inputs[0].shape[:2]
+        walks = [v7m_planes(node.op.window, (size[0], size[1]), transposed) for transposed in (False, True)]
+        return min(walks, key=lambda w: w.cost)
+
+    def cost(self, node: Node) -> float:
+        return self.planes(node).cost * node.output.shape[2]
+
+    def scratch(self, node: Node) -> int:
+        walk = self.planes(node)
+        return 4 * walk.line * walk.lines
+
+    def overlays(self, node: Node) -> dict[int, int]:
+        assert isinstance(node.op, DepthwiseConv2d)
+        walk, shape = self.planes(node), node.output.shape
+        whole = walk.band == walk.out[0]  # then a channel is read before it is written
+        return {0: 0} if whole and node.inputs[0].shape == shape and node.op.window.strides == (1, 1) else {}

@@ -1,0 +1,242 @@
+#include <string.h>
+
+#include "edgeq_depthwise_conv2d.h"
+#include "edgeq_v7m.h"
+
+/* What computing a channel needs to know of its plane, in the order in which the assembly reads it. A plane holds lines
+ * of words, padding included; its line 0 is the first output row's first. Distances in bytes. */
+typedef struct {
+    int32_t out_column, shift;
+    int32_t back, line;         /* from line 2 to the next outputs' line 0; between lines */
+    int32_t bias, rows;
+    int32_t tiled, width;       /* of an output row: what whole tiles write, all */
+    int32_t line_step, out_row; /* between output rows: in the plane, in the output */
+} depthwise_v7m_plane;
+
+#if EDGEQ_V7M_ASM
+/* r0: the plane at the outputs' first tap, r1: weights, lr: bias. On the stack: output, end of the outputs that are written
+ * alike, and from the plane out_column, shift, back, line; then this row's plane and output, rows left, the plane. */
+#define DEPTHWISE_V7M_ENTER \
+    ".syntax unified\n" \
+    "push {r0, r4-r11, lr}\n" \
+    "ldm r0, {r4-r9}\n" \
+    "mov lr, r8\n" \
+    "push {r2, r3, r9}\n" \
+    "push {r4-r7}\n" \
+    "sub sp, sp, #8\n" \
+    "1:\n" \
+    "ldrd r0, r2, [sp, #24]\n" \
+    "ldr r8, [sp, #36]\n" \
+    "ldr r4, [r8, #24]\n" \
+    "add r3, r2, r4\n" \
+    "strd r2, r3, [sp]\n" \
+    "cmp r4, #0\n" \
+    "beq 3f\n"
+
+#define DEPTHWISE_V7M_NEXT_LINE \
+    "ldr r8, [sp, #20]\n" \
+    "add r0, r0, r8\n"
+
+/* Outputs of one tap: their weight, four or two accumulators, the taps; acc: where sums come from. */
+#define DEPTHWISE_V7M_TAP2(weight, x0, x1, acc0, acc1) \
+    "ldrsb r8, [r1, #" weight "]\n" \
+    "mla r9, r8, " x0 ", " acc0 "\n" \
+    "mla r10, r8, " x1 ", " acc1 "\n"
+
+#define DEPTHWISE_V7M_TAP4(weight, x0, x1, x2, x3, acc0, acc1, acc2, acc3) \
+    DEPTHWISE_V7M_TAP2(weight, x0, x1, acc0, acc1) \
+    "mla r11, r8, " x2 ", " acc2 "\n" \
+    "mla r12, r8, " x3 ", " acc3 "\n"
+
+/* One line of four outputs with stride 1, of two with stride 2, of one. */
+#define DEPTHWISE_V7M_FOUR(w0, w1, w2, acc0, acc1, acc2, acc3) \
+    "ldm r0, {r2-r7}\n" \
+    DEPTHWISE_V7M_TAP4(w0, "r2", "r3", "r4", "r5", acc0, acc1, acc2, acc3) \
+    DEPTHWISE_V7M_TAP4(w1, "r3", "r4", "r5", "r6", "r9", "r10", "r11", "r12") \
+    DEPTHWISE_V7M_TAP4(w2, "r4", "r5", "r6", "r7", "r9", "r10", "r11", "r12")
+
+#define DEPTHWISE_V7M_TWO(w0, w1, w2, acc0, acc1) \
+    "ldm r0, {r2-r6}\n" \
+    DEPTHWISE_V7M_TAP2(w0, "r2", "r4", acc0, acc1) \
+    DEPTHWISE_V7M_TAP2(w1, "r3", "r5", "r9", "r10") \
+    DEPTHWISE_V7M_TAP2(w2, "r4", "r6", "r9", "r10")
+
+#define DEPTHWISE_V7M_ONE(w0, w1, w2, acc) \
+    "ldm r0, {r2-r4}\n" \
+    "ldrsb r5, [r1, #" w0 "]\n" \
+    "ldrsb r6, [r1, #" w1 "]\n" \
+    "ldrsb r7, [r1, #" w2 "]\n" \
+    "mla r9, r5, r2, " acc "\n" \
+    "mla r9, r6, r3, r9\n" \
+    "mla r9, r7, r4, r9\n"
+
+/* r2 output, r3 end, r4 out_column, r5 shift; two outputs more. */
+#define DEPTHWISE_V7M_READY \
+    "ldm sp, {r2-r6}\n" \
+    "add r0, r0, r6\n"
+
+#define DEPTHWISE_V7M_WRITE2(a, b) \
+    "asr " a ", " a ", r5\n" \
+    "asr " b ", " b ", r5\n" \
+    "ssat " a ", #8, " a "\n" \
+    "ssat " b ", #8, " b "\n" \
+    "strb " a ", [r2]\n" \
+    "strb " b ", [r2, r4]\n" \
+    "add r2, r2, r4, lsl #1\n"
+
+#define DEPTHWISE_V7M_AGAIN(label) \
+    "str r2, [sp]\n" \
+    "cmp r2, r3\n" \
+    "bne " label "\n"
+
+/* What no tile holds, one output at a time; excess: bytes by which a tile's step is larger. Then the next row. */
+#define DEPTHWISE_V7M_LEAVE(excess) \
+    "3:\n" \
+    "ldr r8, [sp, #36]\n" \
+    "ldr r4, [r8, #28]\n" \
+    "ldr r3, [sp, #28]\n" \
+    "ldr r2, [sp]\n" \
+    "add r3, r3, r4\n" \
+    "str r3, [sp, #4]\n" \
+    "cmp r2, r3\n" \
+    "beq 5f\n" \
+    "4:\n" \
+    DEPTHWISE_V7M_ONE("0", "1", "2", "lr") \
+    DEPTHWISE_V7M_NEXT_LINE \
+    DEPTHWISE_V7M_ONE("3", "4", "5", "r9") \
+    DEPTHWISE_V7M_NEXT_LINE \
+    DEPTHWISE_V7M_ONE("6", "7", "8", "r9") \
+    DEPTHWISE_V7M_READY \
+    "sub r0, r0, #" excess "\n" \
+    "asr r9, r9, r5\n" \
+    "ssat r9, #8, r9\n" \
+    "strb r9, [r2]\n" \
+    "add r2, r2, r4\n" \
+    DEPTHWISE_V7M_AGAIN("4b") \
+    "5:\n" \
+    "ldr r8, [sp, #36]\n" \
+    "ldrd r4, r5, [r8, #32]\n" \
+    "add r8, sp, #24\n" \
+    "ldm r8, {r2, r3, r6}\n" \
+    "add r2, r2, r4\n" \
+    "add r3, r3, r5\n" \
+    "subs r6, r6, #1\n" \
+    "stm r8, {r2, r3, r6}\n" \
+    "bne 1b\n" \
+    "add sp, sp, #40\n" \
+    "pop {r4-r11, pc}\n"
+
+/* One channel with stride 1, four outputs at a time. weight: its nine taps. */
+__attribute__((naked, noinline)) static void depthwise_v7m_stride1(
+    const depthwise_v7m_plane *plane __attribute__((unused)), const int8_t *weight __attribute__((unused)),
+    const int32_t *x __attribute__((unused)), int8_t *out __attribute__((unused))) {
+    __asm__(DEPTHWISE_V7M_ENTER
+        "2:\n"
+        DEPTHWISE_V7M_FOUR("0", "1", "2", "lr", "lr", "lr", "lr")
+        DEPTHWISE_V7M_NEXT_LINE
+        DEPTHWISE_V7M_FOUR("3", "4", "5", "r9", "r10", "r11", "r12")
+        DEPTHWISE_V7M_NEXT_LINE
+        DEPTHWISE_V7M_FOUR("6", "7", "8", "r9", "r10", "r11", "r12")
+        DEPTHWISE_V7M_READY
+        DEPTHWISE_V7M_WRITE2("r9", "r10")
+        DEPTHWISE_V7M_WRITE2("r11", "r12")
+        DEPTHWISE_V7M_AGAIN("2b")
+        DEPTHWISE_V7M_LEAVE("12"));
+}
+
+/* One channel with stride 2, two outputs at a time. */
+__attribute__((naked, noinline)) static void depthwise_v7m_stride2(
+    const depthwise_v7m_plane *plane __attribute__((unused)), const int8_t *weight __attribute__((unused)),
+    const int32_t *x __attribute__((unused)), int8_t *out __attribute__((unused))) {
+    __asm__(DEPTHWISE_V7M_ENTER
+        "2:\n"
+        DEPTHWISE_V7M_TWO("0", "1", "2", "lr", "lr")
+        DEPTHWISE_V7M_NEXT_LINE
+        DEPTHWISE_V7M_TWO("3", "4", "5", "r9", "r10")
+        DEPTHWISE_V7M_NEXT_LINE
+        DEPTHWISE_V7M_TWO("6", "7", "8", "r9", "r10")
+        DEPTHWISE_V7M_READY
+        DEPTHWISE_V7M_WRITE2("r9", "r10")
+        DEPTHWISE_V7M_AGAIN("2b")
+        DEPTHWISE_V7M_LEAVE("8"));
+}
+#else
+static void depthwise_v7m_channel(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out,
+                                  int32_t stride) {
+    for (int32_t y = 0; y < plane->rows; y++) {
+        int8_t *to = out;
+        for (const int32_t *window = x; to != out + plane->width; window += stride) {
+            int32_t acc = plane->bias;
+            for (int32_t t = 0; t < 9; t++) {
+                acc += weight[t] * window[t / 3 * (plane->line / 4) + t % 3];
+            }
+            *to = edgeq_v7m_saturate(acc >> plane->shift);
+            to += plane->out_column;
+        }
+        x += plane->line_step / 4;
+        out += plane->out_row;
+    }
+}
+
+static void depthwise_v7m_stride1(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out) {
+    depthwise_v7m_channel(plane, weight, x, out, 1);
+}
+
+static void depthwise_v7m_stride2(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out) {
+    depthwise_v7m_channel(plane, weight, x, out, 2);
+}
+#endif
+
+/* n pixels of one channel, `step` bytes apart. */
+static inline void depthwise_v7m_line(const int8_t *in, int32_t step, int32_t n, int32_t *to) {
+    for (; n >= 4; n -= 4) {
+        const int32_t a = in[0], b = in[step];
+        in += 2 * step;
+        to[0] = a;
+        to[1] = b;
+        const int32_t c = in[0], d = in[step];
+        in += 2 * step;
+        to[2] = c;
+        to[3] = d;
+        to += 4;
+    }
+    for (; n > 0; n--) {
+        *to++ = *in;
+        in += step;
+    }
+}
+
+EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out,
+                                                 void *scratch) {
+    const edgeq_window *w = &p->window;
+    const int32_t tile = w->stride_w == 1 ? 4 : 2, room = p->line - w->pad_left, pixels = w->in_w < room ? w->in_w : room;
+    int32_t *const x = (int32_t *)scratch;
+    depthwise_v7m_plane plane;
+    plane.out_column = p->out_column;
+    plane.line = 4 * p->line;
+    plane.back = 16 - 2 * plane.line;
+    plane.tiled = w->out_w / tile * tile * p->out_column;
+    plane.width = w->out_w * p->out_column;
+    plane.line_step = plane.line * w->stride_h;
+    plane.out_row = p->out_row;
+    for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
+        plane.rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
+        const int32_t top = oy * w->stride_h - w->pad_top, lines = (plane.rows - 1) * w->stride_h + 3, end = top + lines;
+        const int32_t from = top > 0 ? top : 0, to = end < w->in_h ? end : w->in_h;
+        for (int32_t k = 0; k < lines * p->line; k++) { /* padding, which stays for all channels */
+            x[k] = p->pad_value;
+        }
+        for (int32_t c = 0; c < p->channels; c++) {
+            int32_t *line = x + (from - top) * p->line + w->pad_left;
+            for (int32_t y = from; y < to; y++) {
+                depthwise_v7m_line(in + y * p->in_row + c, p->in_column, pixels, line);
+                line += p->line;
+            }
+            plane.bias = p->bias[c];
+            plane.shift = p->shift[c];
+            (w->stride_w == 1 ? depthwise_v7m_stride1 : depthwise_v7m_stride2)(&plane, p->weight + 9 * c, x,
+                                                                               out + oy * p->out_row + c);
+        }
+    }
+    edgeq_v7m_clamp(out, w->out_h * w->out_w * p->channels, p->lo, p->hi);
+}
