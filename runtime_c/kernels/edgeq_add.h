@@ -42,6 +42,9 @@ void edgeq_add_dsp(const edgeq_add_params *p, const int8_t *in1, const int8_t *i
 void edgeq_add_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
 void edgeq_add_16_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
 
+/* Armv7-M: as edgeq_add. */
+void edgeq_add_v7m(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

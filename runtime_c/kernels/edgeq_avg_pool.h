@@ -47,6 +47,9 @@ void edgeq_avg_pool_whole_dsp(const edgeq_avg_pool_params *p, const int8_t *in, 
 /* Helium: as edgeq_avg_pool. */
 void edgeq_avg_pool_mve(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
 
+/* Armv7-M: as edgeq_avg_pool; channels are a multiple of 4. */
+void edgeq_avg_pool_v7m(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

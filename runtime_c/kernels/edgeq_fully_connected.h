@@ -45,6 +45,15 @@ typedef struct {
 /* Helium. scratch: 16 * chunks bytes where in_n is no multiple of 16. */
 void edgeq_fully_connected_mve(const edgeq_fully_connected_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+typedef struct {
+    int32_t in_n, out_n;
+    const int32_t *weight; /* outputs by eights: 8 biases, [in_n][8] weights, 8 shifts in two words */
+    int32_t lo, hi;        /* -128..127 */
+} edgeq_fully_connected_v7m_params;
+
+/* Armv7-M; 8 or more outputs. */
+void edgeq_fully_connected_v7m(const edgeq_fully_connected_v7m_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif
