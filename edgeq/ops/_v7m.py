@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 STEP = 2  # taps that are multiplied together
@@ -9,39 +11,66 @@ MAX_STEPS = 16  # in a group
 HALF = 2**15 - 1  # what the sum of a group begins with
 
 
-def group_starts(taps: np.ndarray) -> np.ndarray:
-    """(O, taps) int8, an even number of taps -> (O, taps / 2) bool: where groups begin, greedily.
+@dataclass(frozen=True)
+class Groups:
+    """The taps of all channels in groups, in which sums of products with any int8 stay in -HALF .. HALF + 1.
 
-    In a group the sums of products with any int8 stay in -HALF .. HALF + 1.
+    taps: int8 (O, an even number). begins, ends: bool (O, steps), where a group's first and last step is. Steps outside
+    groups have no weight but 0.
     """
+
+    taps: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+
+    @property
+    def count(self) -> np.ndarray:
+        """(O,) groups of each channel."""
+        return self.begins.sum(1)
+
+    def packed(self, channel: int, skips: bool) -> bytes:
+        """Each group's weights; after its first step a byte, twice the number of its other steps, odd in the last group.
+
+        Before them, where `skips`, a byte: how many steps are skipped before the group.
+        """
+        begins, ends = (np.flatnonzero(at[channel]) for at in (self.begins, self.ends))
+        skipped = begins - np.concatenate([[0], ends[:-1] + 1])
+        parts = []
+        for begin, end, skip in zip(begins, ends, skipped, strict=True):
+            weight = self.taps[channel, STEP * begin : STEP * (end + 1)].tobytes()
+            header = bytes([2 * int(end - begin) + int(end == ends[-1])])
+            parts.append(bytes([skip]) * skips + weight[:STEP] + header + weight[STEP:])
+        return b"".join(parts)
+
+
+def groups(taps: np.ndarray, skips: bool = False) -> Groups:
+    """(O, taps) int8 -> groups, each as long as it can be; they leave out two and more steps of zeros where `skips`."""
+    taps = np.pad(taps, ((0, 0), (0, -taps.shape[1] % STEP)))
     weight = taps.astype(np.int64).reshape(len(taps), -1, STEP)
     up, down = weight.clip(0).sum(2), -weight.clip(None, 0).sum(2)
-    starts = np.zeros(up.shape, bool)
-    most, least, steps = (np.full(len(taps), 2**16, np.int64) for _ in range(3))  # of the open group; at first one too large
+    high, low = 127 * up + 128 * down, 128 * up + 127 * down
+    used = needed(up + down > 0) if skips else np.ones(up.shape, bool)
+    begins = np.zeros(up.shape, bool)
+    most, least, steps = (np.zeros(len(taps), np.int64) for _ in range(3))  # of the open group
     for at in range(up.shape[1]):
-        high, low = 127 * up[:, at] + 128 * down[:, at], 128 * up[:, at] + 127 * down[:, at]
-        new = (most + high > HALF + 1) | (least + low > HALF) | (steps == MAX_STEPS)
-        starts[:, at] = new
-        most, least, steps = (np.where(new, 0, total) + more for total, more in ((most, high), (least, low), (steps, 1)))
-    return starts
+        closed = ~used[:, at - 1] if at else True
+        full = (most + high[:, at] > HALF + 1) | (least + low[:, at] > HALF) | (steps == MAX_STEPS)
+        begins[:, at] = used[:, at] & (closed | full)
+        most, least, steps = (np.where(begins[:, at], 0, total) + more
+                              for total, more in ((most, high[:, at]), (least, low[:, at]), (steps, 1)))  # fmt: skip
+    following = np.pad(begins | ~used, ((0, 0), (0, 1)), constant_values=True)[:, 1:]
+    return Groups(taps, begins, used & following)
 
 
-def padded(taps: np.ndarray) -> np.ndarray:
-    """With zeros up to whole steps."""
-    return np.pad(taps, ((0, 0), (0, -taps.shape[1] % STEP)))
+def needed(nonzero: np.ndarray) -> np.ndarray:
+    """(O, steps) bool: nonzero steps, single zero steps between two such, and the first step of channels without any."""
+    alone = np.zeros(nonzero.shape, bool)
+    alone[:, 1:-1] = nonzero[:, :-2] & nonzero[:, 2:]
+    used = nonzero | alone
+    used[~used.any(1), 0] = True
+    return used
 
 
-def group_bytes(taps: np.ndarray, starts: np.ndarray) -> bytes:
-    """One channel: each group's weights; after the first step's a byte, twice the number of the other steps, odd in the
-    last group."""
-    ends = [*np.flatnonzero(starts), len(starts)]
-    groups = []
-    for at, end in zip(ends, ends[1:], strict=False):
-        weight = taps[STEP * at : STEP * end].tobytes()
-        groups.append(weight[:STEP] + bytes([2 * (end - at - 1) + (end == ends[-1])]) + weight[STEP:])
-    return b"".join(groups)
-
-
-def less_halves(bias: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def less_halves(bias: np.ndarray, count: np.ndarray) -> np.ndarray:
     """(O,) int32 biases from which what the groups begin with is taken, modulo 2^32."""
-    return (bias.astype(np.int64) - HALF * groups.astype(np.int64)).astype(np.uint64).astype(np.uint32).view(np.int32)
+    return (bias.astype(np.int64) - HALF * count).astype(np.uint64).astype(np.uint32).view(np.int32)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from edgeq.ir import Node
 from edgeq.ops._base import Array, Params
-from edgeq.ops._v7m import group_bytes, group_starts, less_halves, padded
+from edgeq.ops._v7m import Groups, groups, less_halves
 from edgeq.ops.conv2d import Conv2d, Conv2dKernel
 
 PART_SCRATCH = 2048  # bytes that parts of a kernel may take with the sums of all channels, if one position fits at all
@@ -19,6 +21,8 @@ class Conv2dV7mKernel(Conv2dKernel):
     source = "edgeq_conv2d_v7m.c"
     params_type = "edgeq_conv2d_v7m_params"
     isa = "v7m"
+    skips: ClassVar[bool] = False  # whether zeros are left out
+    group_cost: ClassVar[int] = 8  # instructions of a group beside 7 for each step
 
     def supports(self, node: Node) -> bool:
         assert isinstance(node.op, Conv2d)
@@ -28,13 +32,12 @@ class Conv2dV7mKernel(Conv2dKernel):
         op = node.op
         assert isinstance(op, Conv2d)
         parts = self.parts(op)
-        starts = [group_starts(part) for part in parts]
-        bias = less_halves(op.bias, sum(s.sum(1) for s in starts))
+        bias = less_halves(op.bias, sum(part.count for part in parts))
         return {
             "window": op.window.params(node.inputs[0].shape, node.output.shape),
             "in_c": op.weight.shape[3], "out_c": len(op.weight), "part": self.part(op),
             "padded": int(op.window.padded), "pad_value": op.pad_value,
-            "weight": Array(np.frombuffer(self.stream(op, parts, starts, bias), np.uint8)),
+            "weight": Array(np.frombuffer(self.packed(op, parts, bias), np.uint8)),
             **self.requantization(op, bias), "lo": op.lo, "hi": op.hi,
         }  # fmt: skip
 
@@ -43,35 +46,35 @@ class Conv2dV7mKernel(Conv2dKernel):
         """Positions of the kernel at a time."""
         return op.window.taps
 
-    def parts(self, op: Conv2d) -> list[np.ndarray]:
-        """For each part the weights (O, taps), an even number of taps."""
+    def parts(self, op: Conv2d) -> list[Groups]:
+        """The taps of each part."""
         step = self.part(op) * op.weight.shape[3]
         taps = op.weight.reshape(len(op.weight), -1)
-        return [padded(taps[:, at : at + step]) for at in range(0, taps.shape[1], step)]
+        return [groups(taps[:, at : at + step], self.skips) for at in range(0, taps.shape[1], step)]
 
-    def stream(self, op: Conv2d, parts: list[np.ndarray], starts: list[np.ndarray], bias: np.ndarray) -> bytes:
+    def packed(self, op: Conv2d, parts: list[Groups], bias: np.ndarray) -> bytes:
         """The field weight."""
         last = len(op.weight) - 1
         return b"".join(
-            bias[o].tobytes() + group_bytes(parts[0][o], starts[0][o]) + bytes([int(op.shift[o]) * 2 + (o == last)])
+            bias[o].tobytes() + parts[0].packed(o, self.skips) + bytes([int(op.shift[o]) * 2 + (o == last)])
             for o in range(len(op.weight))
         )
 
     def requantization(self, op: Conv2d, bias: np.ndarray) -> Params:
-        """The fields bias and shift, which are in the stream."""
+        """The fields bias and shift, where they are not in weight."""
         return {"bias": 0, "shift": 0}
 
     def cost(self, node: Node) -> float:
         op = node.op
         assert isinstance(op, Conv2d)
-        pixels = -(-node.output.shape[0] * node.output.shape[1] // 4)
+        tiles = -(-node.output.shape[0] * node.output.shape[1] // 4)
         parts = self.parts(op)
-        steps, groups = sum(p.size // 2 for p in parts), sum(int(group_starts(p).sum()) for p in parts)
-        rows = op.window.kernel[0] if not op.window.padded else op.window.taps / 2
-        pack = 8 * op.weight[0].size + 60 * rows + 120
-        return pixels * (pack + 7 * steps + 8 * groups + self.channel(op) * len(op.weight))
+        count = sum(int(part.count.sum()) for part in parts)
+        steps = sum(int((np.flatnonzero(part.ends) - np.flatnonzero(part.begins) + 1).sum()) for part in parts)
+        gather = 120 + 45 * op.window.kernel[0] + 9 * op.weight[0].size
+        return tiles * (gather + 7 * steps + self.group_cost * count + self.channel_cost(op) * len(op.weight))
 
-    def channel(self, op: Conv2d) -> float:
+    def channel_cost(self, op: Conv2d) -> float:
         """Instructions for a channel of four pixels beside those of its groups."""
         return 24
 
@@ -79,6 +82,14 @@ class Conv2dV7mKernel(Conv2dKernel):
         assert isinstance(node.op, Conv2d)
         channels = node.op.weight.shape[3]
         return 16 * -(-self.part(node.op) * channels // 2) + channels * node.op.window.padded
+
+
+class Conv2dSparseV7mKernel(Conv2dV7mKernel):
+    """The same without most zeros among the weights."""
+
+    function = "edgeq_conv2d_sparse_v7m"
+    skips = True
+    group_cost = 10
 
 
 class Conv2dPartsV7mKernel(Conv2dV7mKernel):
@@ -103,17 +114,14 @@ class Conv2dPartsV7mKernel(Conv2dV7mKernel):
             most -= most % columns
         return min(most, op.window.taps)
 
-    def stream(self, op: Conv2d, parts: list[np.ndarray], starts: list[np.ndarray], bias: np.ndarray) -> bytes:
+    def packed(self, op: Conv2d, parts: list[Groups], bias: np.ndarray) -> bytes:
         last = len(op.weight) - 1
-        return b"".join(
-            group_bytes(part[o], start[o]) + bytes([o == last])
-            for part, start in zip(parts, starts, strict=True) for o in range(len(op.weight))
-        )  # fmt: skip
+        return b"".join(part.packed(o, self.skips) + bytes([o == last]) for part in parts for o in range(len(op.weight)))
 
     def requantization(self, op: Conv2d, bias: np.ndarray) -> Params:
         return {"bias": Array(bias), "shift": Array(op.shift)}
 
-    def channel(self, op: Conv2d) -> float:
+    def channel_cost(self, op: Conv2d) -> float:
         return 40 + 10 * len(self.parts(op))
 
     def scratch(self, node: Node) -> int:

@@ -84,6 +84,9 @@ typedef struct {
  * and in_c bytes where padded is not 0; aligned to 4. */
 void edgeq_conv2d_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+/* The same for kernels of which many weights are 0. */
+void edgeq_conv2d_sparse_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, void *scratch);
+
 /* The same for large kernels, `part` positions of them at a time. scratch: 16 * out_c bytes, and as above for those. */
 void edgeq_conv2d_parts_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, void *scratch);
 
