@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 STEP = 2  # taps that are multiplied together
-MAX_STEPS = 16  # in a group
 HALF = 2**15 - 1  # what the sum of a group begins with
 
 
@@ -37,15 +36,38 @@ class Groups:
         skipped = begins - np.concatenate([[0], ends[:-1] + 1])
         parts = []
         for begin, end, skip in zip(begins, ends, skipped, strict=True):
-            weight = self.taps[channel, STEP * begin : STEP * (end + 1)].tobytes()
-            header = bytes([2 * int(end - begin) + int(end == ends[-1])])
-            parts.append(bytes([skip]) * skips + weight[:STEP] + header + weight[STEP:])
+            header = 2 * int(end - begin) + int(end == ends[-1])
+            parts.append(bytes([skip]) * skips + self.weights(channel, begin, end, header))
         return b"".join(parts)
 
+    def packed_pairs(self, channel: int) -> bytes:
+        """An even number of groups by twos. In the first of two the byte after the first step is 8 times the number of its
+        other steps, plus that of the second's, plus 128 in the last two; the second has no such byte."""
+        begins, ends = (np.flatnonzero(at[channel]).tolist() for at in (self.begins, self.ends))
+        spans = list(zip(begins, ends, strict=True))
+        parts = []
+        for (begin, end), (begin2, end2) in zip(spans[::2], spans[1::2], strict=True):
+            header = 8 * (end - begin) + end2 - begin2 + 128 * (end2 == ends[-1])
+            parts.append(self.weights(channel, begin, end, header) + self.weights(channel, begin2, end2))
+        return b"".join(parts)
 
-def groups(taps: np.ndarray, skips: bool = False) -> Groups:
-    """(O, taps) int8 -> groups, each as long as it can be; they leave out two and more steps of zeros where `skips`."""
-    taps = np.pad(taps, ((0, 0), (0, -taps.shape[1] % STEP)))
+    def weights(self, channel: int, begin: int, end: int, header: int | None = None) -> bytes:
+        """One group's weights with a byte after the first step."""
+        weight = self.taps[channel, STEP * begin : STEP * (end + 1)].tobytes()
+        return weight if header is None else weight[:STEP] + bytes([header]) + weight[STEP:]
+
+    def paired(self) -> Groups:
+        """With an even number of groups in each channel, for which one is divided. The number of steps must be even."""
+        begins, ends = self.begins.copy(), self.ends.copy()
+        for channel in np.flatnonzero(self.count % 2):
+            at = int(np.flatnonzero(~begins[channel])[0])
+            begins[channel, at], ends[channel, at - 1] = True, True
+        return Groups(self.taps, begins, ends)
+
+
+def groups(taps: np.ndarray, most_steps: int, skips: bool = False) -> Groups:
+    """(O, an even number) int8 -> groups, each as long as it can be; they leave out two and more steps of zeros where
+    `skips`."""
     weight = taps.astype(np.int64).reshape(len(taps), -1, STEP)
     up, down = weight.clip(0).sum(2), -weight.clip(None, 0).sum(2)
     high, low = 127 * up + 128 * down, 128 * up + 127 * down
@@ -54,7 +76,7 @@ def groups(taps: np.ndarray, skips: bool = False) -> Groups:
     most, least, steps = (np.zeros(len(taps), np.int64) for _ in range(3))  # of the open group
     for at in range(up.shape[1]):
         closed = ~used[:, at - 1] if at else True
-        full = (most + high[:, at] > HALF + 1) | (least + low[:, at] > HALF) | (steps == MAX_STEPS)
+        full = (most + high[:, at] > HALF + 1) | (least + low[:, at] > HALF) | (steps == most_steps)
         begins[:, at] = used[:, at] & (closed | full)
         most, least, steps = (np.where(begins[:, at], 0, total) + more
                               for total, more in ((most, high[:, at]), (least, low[:, at]), (steps, 1)))  # fmt: skip

@@ -8,9 +8,11 @@ import numpy as np
 
 from edgeq.ir import Node
 from edgeq.ops._base import Array, Params
-from edgeq.ops._v7m import Groups, groups, less_halves
+from edgeq.ops._v7m import STEP, Groups, groups, less_halves
 from edgeq.ops.conv2d import Conv2d, Conv2dKernel
 
+MAX_STEPS = 16  # in a group
+MAX_SKIPPED = 255  # steps
 PART_SCRATCH = 2048  # bytes that parts of a kernel may take with the sums of all channels, if one position fits at all
 
 
@@ -36,7 +38,7 @@ class Conv2dV7mKernel(Conv2dKernel):
         return {
             "window": op.window.params(node.inputs[0].shape, node.output.shape),
             "in_c": op.weight.shape[3], "out_c": len(op.weight), "part": self.part(op),
-            "padded": int(op.window.padded), "pad_value": op.pad_value,
+            "pad": Array(np.full(op.weight.shape[3], op.pad_value, np.int8)) if op.window.padded else 0,
             "weight": Array(np.frombuffer(self.packed(op, parts, bias), np.uint8)),
             **self.requantization(op, bias), "lo": op.lo, "hi": op.hi,
         }  # fmt: skip
@@ -48,9 +50,8 @@ class Conv2dV7mKernel(Conv2dKernel):
 
     def parts(self, op: Conv2d) -> list[Groups]:
         """The taps of each part."""
-        step = self.part(op) * op.weight.shape[3]
         taps = op.weight.reshape(len(op.weight), -1)
-        return [groups(taps[:, at : at + step], self.skips) for at in range(0, taps.shape[1], step)]
+        return [groups(np.pad(taps, ((0, 0), (0, taps.shape[1] % STEP))), MAX_STEPS, self.skips)]
 
     def packed(self, op: Conv2d, parts: list[Groups], bias: np.ndarray) -> bytes:
         """The field weight."""
@@ -80,8 +81,7 @@ class Conv2dV7mKernel(Conv2dKernel):
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
-        channels = node.op.weight.shape[3]
-        return 16 * -(-self.part(node.op) * channels // 2) + channels * node.op.window.padded
+        return 16 * -(-node.op.weight[0].size // STEP)
 
 
 class Conv2dSparseV7mKernel(Conv2dV7mKernel):
@@ -91,11 +91,16 @@ class Conv2dSparseV7mKernel(Conv2dV7mKernel):
     skips = True
     group_cost = 10
 
+    def supports(self, node: Node) -> bool:
+        assert isinstance(node.op, Conv2d)
+        return super().supports(node) and node.op.weight[0].size <= STEP * MAX_SKIPPED
+
 
 class Conv2dPartsV7mKernel(Conv2dV7mKernel):
     """For large kernels: a part of the taps at a time, with the sums of all channels in scratch."""
 
     function = "edgeq_conv2d_parts_v7m"
+    group_cost = 9
 
     @staticmethod
     def preferred(op: Conv2d) -> bool:
@@ -109,14 +114,19 @@ class Conv2dPartsV7mKernel(Conv2dV7mKernel):
     @staticmethod
     def part(op: Conv2d) -> int:
         outputs, _, columns, channels = op.weight.shape
-        most = max((PART_SCRATCH - 16 * outputs - channels - 8) // (8 * channels), 1)
+        most = max((PART_SCRATCH - 16 * outputs) // (8 * channels), 1)
         if most >= columns:
             most -= most % columns
         return min(most, op.window.taps)
 
+    def parts(self, op: Conv2d) -> list[Groups]:
+        step = self.part(op) * op.weight.shape[3]
+        taps = op.weight.reshape(len(op.weight), -1)
+        parts = [taps[:, at : at + step] for at in range(0, taps.shape[1], step)]
+        return [groups(np.pad(part, ((0, 0), (0, -part.shape[1] % (2 * STEP)))), 8).paired() for part in parts]
+
     def packed(self, op: Conv2d, parts: list[Groups], bias: np.ndarray) -> bytes:
-        last = len(op.weight) - 1
-        return b"".join(part.packed(o, self.skips) + bytes([o == last]) for part in parts for o in range(len(op.weight)))
+        return b"".join(part.packed_pairs(o) for part in parts for o in range(len(op.weight)))
 
     def requantization(self, op: Conv2d, bias: np.ndarray) -> Params:
         return {"bias": Array(bias), "shift": Array(op.shift)}
@@ -126,4 +136,4 @@ class Conv2dPartsV7mKernel(Conv2dV7mKernel):
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
-        return 16 * len(node.op.weight) + super().scratch(node)
+        return 16 * len(node.op.weight) + 32 * -(-self.part(node.op) * node.op.weight.shape[3] // (2 * STEP))

@@ -72,22 +72,22 @@ typedef struct {
     edgeq_window window;
     int16_t in_c, out_c;
     int16_t part;          /* positions of the kernel at a time, for edgeq_conv2d_parts_v7m */
-    int8_t padded;         /* whether any window reaches outside the input */
-    int8_t pad_value;      /* the input's zero point */
+    const int8_t *pad;     /* [in_c], a pixel outside the input: its zero point; null where no window reaches there */
     const uint8_t *weight; /* channels in groups of taps, see SPEC.md */
     const int32_t *bias;   /* [out_c], less 32767 for each group, for edgeq_conv2d_parts_v7m */
     const uint8_t *shift;  /* [out_c], 0..31, for edgeq_conv2d_parts_v7m */
     int32_t lo, hi;        /* -128..127 */
 } edgeq_conv2d_v7m_params;
 
-/* As edgeq_conv2d, for one group. scratch: 8 bytes for each of kernel_h * kernel_w * in_c taps, rounded up to an even number,
- * and in_c bytes where padded is not 0; aligned to 4. */
+/* As edgeq_conv2d, for one group. scratch: 8 bytes for each of kernel_h * kernel_w * in_c taps, rounded up to an even number;
+ * aligned to 4. */
 void edgeq_conv2d_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 /* The same for kernels of which many weights are 0. */
 void edgeq_conv2d_sparse_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, void *scratch);
 
-/* The same for large kernels, `part` positions of them at a time. scratch: 16 * out_c bytes, and as above for those. */
+/* The same for large kernels, `part` positions of them at a time. scratch: 16 * out_c bytes, and 8 for each of part * in_c taps,
+ * rounded up to a multiple of 4. */
 void edgeq_conv2d_parts_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 #ifdef __cplusplus

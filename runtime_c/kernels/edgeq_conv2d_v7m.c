@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "edgeq_conv2d.h"
 #include "edgeq_v7m.h"
 
@@ -32,27 +30,25 @@ static inline void conv2d_v7m_write(const conv2d_v7m_sums sums[2], uint32_t shif
     "mla r7, r6, " a ", r7\n" \
     "mla r8, r6, " b ", r8\n"
 
-/* r0 x, r1 the packed weights, r9-r12 the sums, lr what the halves begin with: 2^15 - 1, so that they never are negative.
- * SKIP: what moves r0 to the group. The first step of two taps is apart from the others, of which there are as many as the
- * table's index says. */
-#define CONV2D_V7M_GROUPS(SKIP) \
-    "2:\n" \
-    SKIP \
+/* The first step, of two taps, of a group. r0 x, r1 the packed weights, lr what the halves begin with: 2^15 - 1, so that they
+ * never are negative. */
+#define CONV2D_V7M_FIRST \
     "ldmia r0!, {r2-r5}\n" \
     "ldrsb.w r6, [r1], #1\n" \
     "mla r7, r6, r2, lr\n" \
     "mla r8, r6, r3, lr\n" \
-    CONV2D_V7M_TAP("r4", "r5") \
-    "ldrb r6, [r1], #1\n" \
-    "lsrs r6, r6, #1\n" /* carry: the last group */ \
+    CONV2D_V7M_TAP("r4", "r5")
+
+/* r6 other steps, fewer than `most`; then adds the halves to the sums in r9-r12. */
+#define CONV2D_V7M_OTHERS(most) \
     "tbb [pc, r6]\n" \
     "3:\n" \
     ".set steps, 0\n" \
-    ".rept 16\n" \
+    ".rept " most "\n" \
     ".byte (4f - 3b - 26 * steps) / 2\n" \
     ".set steps, steps + 1\n" \
     ".endr\n" \
-    ".rept 15\n" \
+    ".rept " most " - 1\n" \
     "ldmia r0!, {r2-r5}\n" \
     CONV2D_V7M_TAP("r2", "r3") \
     CONV2D_V7M_TAP("r4", "r5") \
@@ -61,9 +57,9 @@ static inline void conv2d_v7m_write(const conv2d_v7m_sums sums[2], uint32_t shif
     "add r9, r9, r7\n" \
     "add r10, r10, r7, lsr #16\n" \
     "add r11, r11, r8\n" \
-    "add r12, r12, r8, lsr #16\n" \
-    "bcc 2b\n"
+    "add r12, r12, r8, lsr #16\n"
 
+/* SKIP: what moves r0 to the next group. */
 #define CONV2D_V7M_CHANNELS(SKIP) \
     ".syntax unified\n" \
     "push {r4-r11, lr}\n" \
@@ -75,7 +71,13 @@ static inline void conv2d_v7m_write(const conv2d_v7m_sums sums[2], uint32_t shif
     "add r9, r10, r10, lsl #16\n" \
     "mov r12, r10\n" \
     "mov r11, r9\n" \
-    CONV2D_V7M_GROUPS(SKIP) \
+    "2:\n" \
+    SKIP \
+    CONV2D_V7M_FIRST \
+    "ldrb r6, [r1], #1\n" \
+    "lsrs r6, r6, #1\n" /* carry: the last group */ \
+    CONV2D_V7M_OTHERS("16") \
+    "bcc 2b\n" \
     "ldrb r6, [r1], #1\n" /* shift, and in bit 0 whether it is the last channel */ \
     "ldm sp, {r0, r2-r5}\n" \
     "sub r9, r9, r10, lsl #16\n" \
@@ -114,71 +116,103 @@ __attribute__((naked, noinline)) static void conv2d_v7m_sparse_channels(
         "add r0, r0, r6, lsl #4\n"));
 }
 
-/* Adds a part of the taps to the sums of all channels. Returns the end of the part's weights. */
+/* Adds a part of the taps to the sums of all channels, two groups at a time. Returns the end of the part's weights. */
 __attribute__((naked, noinline)) static const uint8_t *conv2d_v7m_part(
     const uint32_t *x __attribute__((unused)), const uint8_t *w __attribute__((unused)),
-    conv2d_v7m_sums *sums __attribute__((unused))) {
+    conv2d_v7m_sums *sums __attribute__((unused)), const conv2d_v7m_sums *end __attribute__((unused))) {
     __asm__(
         ".syntax unified\n"
-        "push {r0, r2, r4-r11, lr}\n"
+        "push {r3-r11, lr}\n"
+        "push {r0, r2, r3}\n"
         "mvn lr, #0x80008000\n"
         "1:\n"
         "ldm r2, {r9-r12}\n"
-        CONV2D_V7M_GROUPS("")
-        "ldrd r0, r2, [sp]\n"
-        "stmia r2!, {r9-r12}\n"
+        "2:\n"
+        CONV2D_V7M_FIRST
         "ldrb r6, [r1], #1\n"
+        "lsls r6, r6, #25\n" /* carry: the last two groups */
+        "str r6, [sp, #12]\n"
+        "lsr r6, r6, #28\n"
+        CONV2D_V7M_OTHERS("8")
+        CONV2D_V7M_FIRST
+        "ldr r6, [sp, #12]\n"
+        "ubfx r6, r6, #25, #3\n"
+        CONV2D_V7M_OTHERS("8")
+        "bcc 2b\n"
+        "ldm sp, {r0, r2, r3}\n"
+        "stmia r2!, {r9-r12}\n"
         "str r2, [sp, #4]\n"
-        "lsrs r6, r6, #1\n" /* bit 0: whether it is the last channel */
-        "bcc 1b\n"
+        "cmp r2, r3\n"
+        "bne 1b\n"
         "mov r0, r1\n"
-        "add sp, sp, #8\n"
+        "add sp, sp, #16\n"
         "pop {r4-r11, pc}\n");
 }
 #else
-/* The groups of a channel. Returns the end of their weights. */
-static const uint8_t *conv2d_v7m_groups(const uint32_t *x, const uint8_t *w, int sparse, conv2d_v7m_sums sums[2]) {
-    uint32_t tail;
-    do {
-        uint32_t halves[2] = {0x7FFF7FFFU, 0x7FFF7FFFU};
-        if (sparse) {
-            x += 4 * *w++;
-        }
-        tail = w[2]; /* after the first step */
-        const int32_t taps = (int32_t)(tail & ~1U) + 2;
-        for (int32_t i = 0; i < taps; i++) {
-            const uint32_t weight = (uint32_t)(int8_t)*w++;
-            halves[0] += weight * *x++;
-            halves[1] += weight * *x++;
-            if (i == 1) {
-                w++;
-            }
-        }
-        for (int32_t i = 0; i < 2; i++) {
-            sums[i].both += halves[i];
-            sums[i].second += halves[i] >> 16;
-        }
-    } while ((tail & 1) == 0);
-    return w;
+typedef struct {
+    const uint32_t *x;
+    const uint8_t *w;
+} conv2d_v7m_place;
+
+static void conv2d_v7m_steps(conv2d_v7m_place *at, uint32_t steps, uint32_t halves[2]) {
+    for (uint32_t taps = 2 * steps; taps > 0; taps--) {
+        const uint32_t weight = (uint32_t)(int8_t)*at->w++;
+        halves[0] += weight * *at->x++;
+        halves[1] += weight * *at->x++;
+    }
 }
 
-static const uint8_t *conv2d_v7m_part(const uint32_t *x, const uint8_t *w, conv2d_v7m_sums *sums) {
-    do {
-        w = conv2d_v7m_groups(x, w, 0, sums);
+static void conv2d_v7m_first(conv2d_v7m_place *at, uint32_t halves[2]) {
+    halves[0] = 0x7FFF7FFFU;
+    halves[1] = 0x7FFF7FFFU;
+    conv2d_v7m_steps(at, 1, halves);
+}
+
+static void conv2d_v7m_others(conv2d_v7m_place *at, uint32_t steps, uint32_t halves[2], conv2d_v7m_sums sums[2]) {
+    conv2d_v7m_steps(at, steps, halves);
+    for (int32_t i = 0; i < 2; i++) {
+        sums[i].both += halves[i];
+        sums[i].second += halves[i] >> 16;
+    }
+}
+
+static const uint8_t *conv2d_v7m_part(const uint32_t *x, const uint8_t *w, conv2d_v7m_sums *sums,
+                                      const conv2d_v7m_sums *end) {
+    conv2d_v7m_place at = {x, w};
+    while (sums != end) {
+        uint32_t header, halves[2];
+        do {
+            conv2d_v7m_first(&at, halves);
+            header = *at.w++;
+            conv2d_v7m_others(&at, header >> 3 & 7, halves, sums);
+            conv2d_v7m_first(&at, halves);
+            conv2d_v7m_others(&at, header & 7, halves, sums);
+        } while (header >> 7 == 0);
         sums += 2;
-    } while (*w++ == 0);
-    return w;
+        at.x = x;
+    }
+    return at.w;
 }
 
 static void conv2d_v7m_each(const uint32_t *x, const uint8_t *w, int sparse, int8_t *out, const conv2d_v7m_out *pixels) {
+    conv2d_v7m_place at = {x, w};
     uint32_t tail;
     do {
-        const uint32_t bias = (uint32_t)w[0] | (uint32_t)w[1] << 8 | (uint32_t)w[2] << 16 | (uint32_t)w[3] << 24;
+        const uint32_t bias = (uint32_t)at.w[0] | (uint32_t)at.w[1] << 8 | (uint32_t)at.w[2] << 16 | (uint32_t)at.w[3] << 24;
         conv2d_v7m_sums sums[2] = {{bias + (bias << 16), bias}, {bias + (bias << 16), bias}};
-        w = conv2d_v7m_groups(x, w + 4, sparse, sums);
-        tail = *w++;
-        conv2d_v7m_write(sums, tail >> 1, out, pixels);
-        out++;
+        uint32_t header, halves[2];
+        at.w += 4;
+        do {
+            if (sparse) {
+                at.x += 4 * *at.w++;
+            }
+            conv2d_v7m_first(&at, halves);
+            header = *at.w++;
+            conv2d_v7m_others(&at, header >> 1, halves, sums);
+        } while ((header & 1) == 0);
+        tail = *at.w++;
+        conv2d_v7m_write(sums, tail >> 1, out++, pixels);
+        at.x = x;
     } while ((tail & 1) == 0);
 }
 
@@ -270,9 +304,9 @@ static int conv2d_v7m_next(const edgeq_conv2d_v7m_params *p, const int8_t *in, c
     return at->left > 0;
 }
 
-/* Packs the taps of `positions` positions of the kernel from `first`. pad: a pixel of padding. */
+/* Packs the taps of `positions` positions of the kernel from `first`. */
 static void conv2d_v7m_gather(const edgeq_conv2d_v7m_params *p, const int8_t *in, const conv2d_v7m_windows *at,
-                              int32_t first, int32_t positions, const int8_t *pad, uint32_t *to) {
+                              int32_t first, int32_t positions, uint32_t *to) {
     const edgeq_window *w = &p->window;
     int32_t i = first / w->kernel_w, j = first - i * w->kernel_w;
     const int8_t *from[CONV2D_V7M_PIXELS];
@@ -289,7 +323,7 @@ static void conv2d_v7m_gather(const edgeq_conv2d_v7m_params *p, const int8_t *in
             for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
                 const int32_t y = at->y[k] + i * w->dilation_h, x = at->x[k] + j * w->dilation_w;
                 const int inside = y >= 0 && y < w->in_h && x >= 0 && x < w->in_w;
-                from[k] = inside ? in + (y * w->in_w + x) * p->in_c : pad;
+                from[k] = inside ? in + (y * w->in_w + x) * p->in_c : p->pad;
             }
         }
         to = conv2d_v7m_pack(from, run * p->in_c, to);
@@ -302,29 +336,16 @@ static void conv2d_v7m_gather(const edgeq_conv2d_v7m_params *p, const int8_t *in
     }
 }
 
-/* Words of scratch that some positions of the kernel take. */
-static inline int32_t conv2d_v7m_words(const edgeq_conv2d_v7m_params *p, int32_t positions) {
-    return (positions * p->in_c + 1) / 2 * 4;
-}
-
-/* The pixel of padding behind x. */
-static const int8_t *conv2d_v7m_pad(const edgeq_conv2d_v7m_params *p, uint32_t *x, int32_t positions) {
-    uint32_t *const pad = x + conv2d_v7m_words(p, positions);
-    memset(pad, p->pad_value, p->padded ? (size_t)p->in_c : 0);
-    return (const int8_t *)pad;
-}
-
 typedef void conv2d_v7m_function(const uint32_t *x, const uint8_t *w, int8_t *out, const conv2d_v7m_out *pixels);
 
 static inline void conv2d_v7m_whole(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, uint32_t *x,
                                     conv2d_v7m_function *channels) {
     const int32_t positions = p->window.kernel_h * p->window.kernel_w;
-    const int8_t *pad = conv2d_v7m_pad(p, x, positions);
     int8_t *to = out;
     conv2d_v7m_windows at;
     conv2d_v7m_begin(&p->window, &at);
     while (conv2d_v7m_next(p, in, &at)) {
-        conv2d_v7m_gather(p, in, &at, 0, positions, pad, x);
+        conv2d_v7m_gather(p, in, &at, 0, positions, x);
         channels(x, p->weight, to, &at.out);
         to += CONV2D_V7M_PIXELS * p->out_c;
     }
@@ -343,7 +364,6 @@ EDGEQ_KERNEL void edgeq_conv2d_parts_v7m(const edgeq_conv2d_v7m_params *p, const
     const int32_t positions = p->window.kernel_h * p->window.kernel_w;
     conv2d_v7m_sums *const sums = (conv2d_v7m_sums *)scratch;
     uint32_t *x = (uint32_t *)(sums + 2 * p->out_c);
-    const int8_t *pad = conv2d_v7m_pad(p, x, p->part);
     int8_t *to = out;
     conv2d_v7m_windows at;
     conv2d_v7m_begin(&p->window, &at);
@@ -357,8 +377,8 @@ EDGEQ_KERNEL void edgeq_conv2d_parts_v7m(const edgeq_conv2d_v7m_params *p, const
         const uint8_t *weight = p->weight;
         for (int32_t first = 0; first < positions; first += p->part) {
             const int32_t n = positions - first < p->part ? positions - first : p->part;
-            conv2d_v7m_gather(p, in, &at, first, n, pad, x);
-            weight = conv2d_v7m_part(x, weight, sums);
+            conv2d_v7m_gather(p, in, &at, first, n, x);
+            weight = conv2d_v7m_part(x, weight, sums, sums + 2 * p->out_c);
         }
         for (int32_t o = 0; o < p->out_c; o++) {
             conv2d_v7m_write(sums + 2 * o, p->shift[o], to + o, &at.out);
