@@ -148,6 +148,52 @@ __attribute__((naked, noinline)) static const uint8_t *conv2d_v7m_part(
         "add sp, sp, #16\n"
         "pop {r4-r11, pc}\n");
 }
+
+#define CONV2D_V7M_PACK_TAP \
+    "ldrsb r8, [r4], #1\n" \
+    "ldrsb r9, [r5], #1\n" \
+    "ldrsb r10, [r6], #1\n" \
+    "ldrsb r11, [r7], #1\n" \
+    "add r8, r8, r9, lsl #16\n" \
+    "add r9, r10, r11, lsl #16\n" \
+    "strd r8, r9, [r12], #8\n"
+
+/* Packs rows of n taps of four windows; step: bytes from one row to the next. Returns the end of what it wrote. */
+__attribute__((naked, noinline)) static uint32_t *conv2d_v7m_pack(
+    const int8_t *const *from __attribute__((unused)), int32_t step __attribute__((unused)),
+    int32_t rows __attribute__((unused)), int32_t n __attribute__((unused)), uint32_t *to __attribute__((unused))) {
+    __asm__(
+        ".syntax unified\n"
+        "push {r4-r11, lr}\n"
+        "ldr r12, [sp, #36]\n"
+        "ldm r0, {r4-r7}\n"
+        "sub r1, r1, r3\n"
+        "1:\n"
+        "subs lr, r3, #4\n"
+        "blt 3f\n"
+        "2:\n"
+        ".rept 4\n"
+        CONV2D_V7M_PACK_TAP
+        ".endr\n"
+        "subs lr, lr, #4\n"
+        "bge 2b\n"
+        "3:\n"
+        "adds lr, lr, #4\n"
+        "beq 5f\n"
+        "4:\n"
+        CONV2D_V7M_PACK_TAP
+        "subs lr, lr, #1\n"
+        "bne 4b\n"
+        "5:\n"
+        "add r4, r4, r1\n"
+        "add r5, r5, r1\n"
+        "add r6, r6, r1\n"
+        "add r7, r7, r1\n"
+        "subs r2, r2, #1\n"
+        "bne 1b\n"
+        "mov r0, r12\n"
+        "pop {r4-r11, pc}\n");
+}
 #else
 typedef struct {
     const uint32_t *x;
@@ -223,42 +269,22 @@ static void conv2d_v7m_channels(const uint32_t *x, const uint8_t *w, int8_t *out
 static void conv2d_v7m_sparse_channels(const uint32_t *x, const uint8_t *w, int8_t *out, const conv2d_v7m_out *pixels) {
     conv2d_v7m_each(x, w, 1, out, pixels);
 }
-#endif
 
-static inline uint32_t conv2d_v7m_pair(int8_t first, int8_t second) {
-    return (uint32_t)first + ((uint32_t)second << 16);
-}
-
-/* n taps of four pixels. Returns the end of what it wrote. */
-static uint32_t *conv2d_v7m_pack(const int8_t *const from[CONV2D_V7M_PIXELS], int32_t n, uint32_t *to) {
-    const int8_t *a = from[0], *b = from[1], *c = from[2], *d = from[3];
-    for (; n >= 4; n -= 4) {
-        to[0] = conv2d_v7m_pair(a[0], b[0]);
-        to[1] = conv2d_v7m_pair(c[0], d[0]);
-        to[2] = conv2d_v7m_pair(a[1], b[1]);
-        to[3] = conv2d_v7m_pair(c[1], d[1]);
-        to[4] = conv2d_v7m_pair(a[2], b[2]);
-        to[5] = conv2d_v7m_pair(c[2], d[2]);
-        to[6] = conv2d_v7m_pair(a[3], b[3]);
-        to[7] = conv2d_v7m_pair(c[3], d[3]);
-        a += 4;
-        b += 4;
-        c += 4;
-        d += 4;
-        to += 8;
-    }
-    for (; n > 0; n--) {
-        *to++ = conv2d_v7m_pair(*a++, *b++);
-        *to++ = conv2d_v7m_pair(*c++, *d++);
+static uint32_t *conv2d_v7m_pack(const int8_t *const *from, int32_t step, int32_t rows, int32_t n, uint32_t *to) {
+    for (int32_t row = 0; row < rows; row++) {
+        for (int32_t i = row * step; i < row * step + n; i++) {
+            *to++ = (uint32_t)from[0][i] + ((uint32_t)from[1][i] << 16);
+            *to++ = (uint32_t)from[2][i] + ((uint32_t)from[3][i] << 16);
+        }
     }
     return to;
 }
+#endif
 
 /* Four windows and their outputs. */
 typedef struct {
     int32_t y[CONV2D_V7M_PIXELS], x[CONV2D_V7M_PIXELS]; /* in the input, of the first tap */
-    const int8_t *corner[CONV2D_V7M_PIXELS];            /* the same, where all four lie inside */
-    int inside;                                         /* whether they do, without dilation of columns */
+    int inside;                                         /* whether all four are, without dilation of columns */
     conv2d_v7m_out out;
     int32_t left; /* pixels from here on */
 } conv2d_v7m_windows;
@@ -271,68 +297,71 @@ static void conv2d_v7m_begin(const edgeq_window *w, conv2d_v7m_windows *at) {
 }
 
 /* Goes on to the next four windows in the output's order, the last of fewer being repeated; 0 where there are none. */
-static int conv2d_v7m_next(const edgeq_conv2d_v7m_params *p, const int8_t *in, conv2d_v7m_windows *at) {
+static int conv2d_v7m_next(const edgeq_conv2d_v7m_params *p, conv2d_v7m_windows *at) {
     const edgeq_window *w = &p->window;
-    int32_t y = at->y[CONV2D_V7M_PIXELS - 1], x = at->x[CONV2D_V7M_PIXELS - 1], out = -p->out_c;
-    int32_t offset[CONV2D_V7M_PIXELS];
-    const int32_t end = w->out_w * w->stride_w - w->pad_left;
-    const int32_t last_y = w->in_h - 1 - (w->kernel_h - 1) * w->dilation_h, last_x = w->in_w - w->kernel_w;
-    at->left -= CONV2D_V7M_PIXELS;
-    at->inside = w->dilation_w == 1;
+    int32_t y = at->y[CONV2D_V7M_PIXELS - 1], x = at->x[CONV2D_V7M_PIXELS - 1];
+    const int32_t end = w->out_w * w->stride_w - w->pad_left, left = at->left - CONV2D_V7M_PIXELS;
     for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
-        if (k < at->left) {
-            out += p->out_c;
+        if (k < left) {
             x += w->stride_w;
             if (x == end) {
                 x = -w->pad_left;
                 y += w->stride_h;
             }
         }
-        offset[k] = out;
         at->y[k] = y;
         at->x[k] = x;
-        at->corner[k] = in;
-        if (y < 0 || y > last_y || x < 0 || x > last_x) {
-            at->inside = 0;
-        } else {
-            at->corner[k] += (y * w->in_w + x) * p->in_c;
-        }
     }
-    at->out.second = offset[1];
-    at->out.third = offset[2];
-    at->out.fourth = offset[3];
-    return at->left > 0;
+    /* without a new row among them the first and the last tell */
+    at->inside = at->y[0] == y && at->y[0] >= 0 && y + (w->kernel_h - 1) * w->dilation_h < w->in_h && at->x[0] >= 0 &&
+                 x + w->kernel_w <= w->in_w && w->dilation_w == 1;
+    at->out.second = left > 1 ? p->out_c : 0;
+    at->out.third = at->out.second + (left > 2 ? p->out_c : 0);
+    at->out.fourth = at->out.third + (left > 3 ? p->out_c : 0);
+    at->left = left;
+    return left > 0;
+}
+
+/* Packs the taps of columns j .. end - 1 of row i of the kernel, with padding. Returns the end of what it wrote. */
+static uint32_t *conv2d_v7m_pack_padded(const edgeq_conv2d_v7m_params *p, const int8_t *in, const conv2d_v7m_windows *at,
+                                        int32_t i, int32_t j, int32_t end, uint32_t *to) {
+    const edgeq_window *w = &p->window;
+    const int8_t *row[CONV2D_V7M_PIXELS], *from[CONV2D_V7M_PIXELS];
+    uint32_t width[CONV2D_V7M_PIXELS]; /* 0 for a row outside */
+    for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
+        const int32_t y = at->y[k] + i * w->dilation_h;
+        width[k] = y >= 0 && y < w->in_h ? (uint32_t)w->in_w : 0;
+        row[k] = width[k] > 0 ? in + y * w->in_w * p->in_c : in;
+    }
+    for (; j < end; j++) {
+        for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
+            const int32_t x = at->x[k] + j * w->dilation_w;
+            from[k] = (uint32_t)x < width[k] ? row[k] + x * p->in_c : p->pad;
+        }
+        to = conv2d_v7m_pack(from, 0, 1, p->in_c, to);
+    }
+    return to;
 }
 
 /* Packs the taps of `positions` positions of the kernel from `first`. */
 static void conv2d_v7m_gather(const edgeq_conv2d_v7m_params *p, const int8_t *in, const conv2d_v7m_windows *at,
                               int32_t first, int32_t positions, uint32_t *to) {
     const edgeq_window *w = &p->window;
+    const int32_t rows = positions / w->kernel_w;
     int32_t i = first / w->kernel_w, j = first - i * w->kernel_w;
-    const int8_t *from[CONV2D_V7M_PIXELS];
+    if (at->inside && j == 0 && rows * w->kernel_w == positions) {
+        const int8_t *from[CONV2D_V7M_PIXELS];
+        for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
+            from[k] = in + ((at->y[k] + i * w->dilation_h) * w->in_w + at->x[k]) * p->in_c;
+        }
+        conv2d_v7m_pack(from, w->dilation_h * w->in_w * p->in_c, rows, w->kernel_w * p->in_c, to);
+        return;
+    }
     while (positions > 0) {
-        const int32_t row = w->kernel_w - j;
-        int32_t run = row < positions ? row : positions; /* neighbours, in one go */
-        if (at->inside) {
-            const int32_t offset = (i * w->dilation_h * w->in_w + j) * p->in_c;
-            for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
-                from[k] = at->corner[k] + offset;
-            }
-        } else {
-            run = 1;
-            for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
-                const int32_t y = at->y[k] + i * w->dilation_h, x = at->x[k] + j * w->dilation_w;
-                const int inside = y >= 0 && y < w->in_h && x >= 0 && x < w->in_w;
-                from[k] = inside ? in + (y * w->in_w + x) * p->in_c : p->pad;
-            }
-        }
-        to = conv2d_v7m_pack(from, run * p->in_c, to);
-        positions -= run;
-        j += run;
-        if (j == w->kernel_w) {
-            j = 0;
-            i++;
-        }
+        const int32_t end = w->kernel_w - j < positions ? w->kernel_w : j + positions;
+        to = conv2d_v7m_pack_padded(p, in, at, i++, j, end, to);
+        positions -= end - j;
+        j = 0;
     }
 }
 
@@ -344,7 +373,7 @@ static inline void conv2d_v7m_whole(const edgeq_conv2d_v7m_params *p, const int8
     int8_t *to = out;
     conv2d_v7m_windows at;
     conv2d_v7m_begin(&p->window, &at);
-    while (conv2d_v7m_next(p, in, &at)) {
+    while (conv2d_v7m_next(p, &at)) {
         conv2d_v7m_gather(p, in, &at, 0, positions, x);
         channels(x, p->weight, to, &at.out);
         to += CONV2D_V7M_PIXELS * p->out_c;
@@ -367,7 +396,7 @@ EDGEQ_KERNEL void edgeq_conv2d_parts_v7m(const edgeq_conv2d_v7m_params *p, const
     int8_t *to = out;
     conv2d_v7m_windows at;
     conv2d_v7m_begin(&p->window, &at);
-    while (conv2d_v7m_next(p, in, &at)) {
+    while (conv2d_v7m_next(p, &at)) {
         for (int32_t o = 0; o < p->out_c; o++) {
             const uint32_t bias = (uint32_t)p->bias[o];
             const conv2d_v7m_sums sum = {bias + (bias << 16), bias};
