@@ -154,9 +154,27 @@ def cases() -> Iterator[Node]:
         (3, 2, 1, 1, Window((1, 1)), 1),
         (5, 7, 63, 3, Window((1, 1)), 1),  # several tiles, the last one odd
         (3, 3, 4, 4, Window((1, 1), pads=(1, 0, 0, 1)), 1),
+        (3, 4, 44, 3, Window((2, 3), pads=(1, 1, 0, 1)), 1),  # parts of three positions
+        (2, 5, 87, 2, Window((3, 1), (1, 2), pads=(1, 0, 1, 1)), 1),  # parts of two positions, the last of one
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, 37)[spread])
             fields = random_linear((o, *window.kernel, c // groups), spread)
             op = Conv2d(*fields, window=window, groups=groups, pad_value=x.zero_point)
             yield Node("case", op, (x,), activation((*window.out_size((h, w)), o), name="y"))
+    for weight in sparse_weights():
+        op = Conv2d(weight, *random_linear(weight.shape, 1)[1:], window=Window((1, 1)), groups=1, pad_value=0)
+        yield Node("case", op, (activation((1, 5, weight.shape[3])),), activation((1, 5, len(weight)), name="y"))
+
+
+def sparse_weights() -> Iterator[np.ndarray]:
+    """int8 (O, 1, 1, C): long sums that fit 16 bits, channels of zeros, runs of zeros of all lengths, single weights."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(-3, 4, (5, 1, 1, 150)).astype(np.int8)
+    yield small
+    runs = np.zeros_like(small)
+    runs[1, ..., -1], runs[2, ..., 0] = 127, -128
+    for gap in range(10):
+        runs[3, ..., gap * (gap + 5)] = gap - 11
+    runs[4, ..., 40:71] = 100
+    yield runs

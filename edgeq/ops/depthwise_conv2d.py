@@ -105,7 +105,9 @@ class DepthwiseKernel(Kernel):
         }  # fmt: skip
 
     def cost(self, node: Node) -> float:
-        return 8.0 * node.macs
+        assert isinstance(node.op, DepthwiseConv2d)
+        pixels, taps = node.output.shape[0] * node.output.shape[1], node.op.window.taps
+        return node.output.elements * (25 + 8.0 * taps) + 30 * pixels * taps
 
     def overlays(self, node: Node) -> dict[int, int]:
         assert isinstance(node.op, DepthwiseConv2d)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgeq.ir import Node
+from edgeq.ops._base import Array, Params
 from edgeq.ops._window import Window
-from edgeq.ops.depthwise_conv2d import DepthwiseConv2d
+from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
 from edgeq.ops.depthwise_conv2d_dsp import SCRATCH, Depthwise3x3DspKernel, Planes, planes
+
+BLOCK = 4  # channels
 
 
 class V7mPlanes(Planes):
@@ -63,3 +68,38 @@ class Depthwise3x3V7mKernel(Depthwise3x3DspKernel):
         walk, shape = self.planes(node), node.output.shape
         whole = walk.band == walk.out[0]  # then a channel is read before it is written
         return {0: 0} if whole and node.inputs[0].shape == shape and node.op.window.strides == (1, 1) else {}
+
+
+class DepthwiseV7mKernel(DepthwiseKernel):
+    """Any window, four channels at a time."""
+
+    function = "edgeq_depthwise_conv2d_v7m"
+    source = "edgeq_depthwise_conv2d_v7m.c"
+    params_type = "edgeq_depthwise_conv2d_v7m_params"
+    isa = "v7m"
+
+    def supports(self, node: Node) -> bool:
+        return BLOCK <= node.inputs[0].shape[2] == node.output.shape[2]
+
+    def params(self, node: Node) -> Params:
+        op = node.op
+        assert isinstance(op, DepthwiseConv2d)
+        channels = len(op.weight)
+        taps = op.weight.reshape(channels, -1)
+        firsts = [min(at, channels - BLOCK) for at in range(0, channels, BLOCK)]
+        return {
+            "window": op.window.params(node.inputs[0].shape, node.output.shape), "channels": channels,
+            "pad": Array(np.full(BLOCK, op.pad_value, np.int8)) if op.window.padded else 0,
+            "weight": Array(np.concatenate([taps[at : at + BLOCK].T for at in firsts])), **op.requant_params(),
+        }  # fmt: skip
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, DepthwiseConv2d)
+        w = node.op.window
+        rows = 1 if w.kernel[1] == 1 else w.kernel[0]
+        taps = w.taps * (16 if not w.padded else 35)
+        return node.output.shape[0] * node.output.shape[1] * (30 + -(-len(node.op.weight) // BLOCK) * (76 + 25 * rows + taps))
+
+    def overlays(self, node: Node) -> dict[int, int]:
+        own = super().overlays(node)
+        return own if node.output.shape[2] % BLOCK == 0 else {}  # otherwise the last channels are read again

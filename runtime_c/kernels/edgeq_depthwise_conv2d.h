@@ -66,6 +66,19 @@ void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, cons
  * aligned to 4. in and out may be the same memory where band is out_h and strides are 1 with padding that keeps the size. */
 void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+typedef struct {
+    edgeq_window window;
+    int16_t channels;
+    const int8_t *pad;     /* [4], pixels outside the input: its zero point; null where no window reaches there */
+    const int8_t *weight;  /* [channels / 4][kernel_h * kernel_w][4], of a number that is no multiple the last four again */
+    const int32_t *bias;   /* [channels], with zero points and rounding folded in */
+    const uint8_t *shift;  /* [channels], 0..31 */
+    int32_t lo, hi;        /* -128..127 */
+} edgeq_depthwise_conv2d_v7m_params;
+
+/* Armv7-M; multiplier 1, 4 or more channels. */
+void edgeq_depthwise_conv2d_v7m(const edgeq_depthwise_conv2d_v7m_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

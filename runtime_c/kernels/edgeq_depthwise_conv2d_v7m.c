@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "edgeq_depthwise_conv2d.h"
 #include "edgeq_v7m.h"
 
@@ -236,6 +234,78 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_ds
             plane.shift = p->shift[c];
             (w->stride_w == 1 ? depthwise_v7m_stride1 : depthwise_v7m_stride2)(&plane, p->weight + 9 * c, x,
                                                                                out + oy * p->out_row + c);
+        }
+    }
+    edgeq_v7m_clamp(out, w->out_h * w->out_w * p->channels, p->lo, p->hi);
+}
+
+enum { DEPTHWISE_V7M_CHANNELS = 4 }; /* at a time */
+
+/* Adds the products of n taps that are `step` bytes apart to the sums of four channels. */
+static inline void depthwise_v7m_taps(const int8_t *x, int32_t step, int32_t n, const int8_t *weight, int32_t *sum) {
+    int32_t sum0 = sum[0], sum1 = sum[1], sum2 = sum[2], sum3 = sum[3];
+    for (; n > 0; n--) {
+        sum0 += weight[0] * x[0];
+        sum1 += weight[1] * x[1];
+        sum2 += weight[2] * x[2];
+        sum3 += weight[3] * x[3];
+        weight += DEPTHWISE_V7M_CHANNELS;
+        x += step;
+    }
+    sum[0] = sum0;
+    sum[1] = sum1;
+    sum[2] = sum2;
+    sum[3] = sum3;
+}
+
+/* Four channels from c of the window at (y, x). weight: theirs. */
+static inline void depthwise_v7m_window(const edgeq_depthwise_conv2d_v7m_params *p, const int8_t *in, int32_t y, int32_t x,
+                                 int32_t c, const int8_t *weight, int32_t *sum) {
+    const edgeq_window *w = &p->window;
+    const int32_t step_w = w->dilation_w * p->channels, step_h = w->dilation_h * w->in_w * p->channels;
+    const int32_t last_y = w->in_h - 1 - (w->kernel_h - 1) * w->dilation_h;
+    const int32_t last_x = w->in_w - 1 - (w->kernel_w - 1) * w->dilation_w;
+    if (w->kernel_w == 1 && y >= 0 && y <= last_y && x >= 0 && x <= last_x) { /* a column in one go */
+        depthwise_v7m_taps(in + (y * w->in_w + x) * p->channels + c, step_h, w->kernel_h, weight, sum);
+        return;
+    }
+    for (int32_t i = 0; i < w->kernel_h; i++) {
+        const int32_t iy = y + i * w->dilation_h;
+        const int8_t *row = in + iy * w->in_w * p->channels + c;
+        if (iy >= 0 && iy < w->in_h && x >= 0 && x <= last_x) {
+            depthwise_v7m_taps(row + x * p->channels, step_w, w->kernel_w, weight, sum);
+            weight += DEPTHWISE_V7M_CHANNELS * w->kernel_w;
+            continue;
+        }
+        for (int32_t j = 0; j < w->kernel_w; j++) {
+            const int32_t ix = x + j * w->dilation_w;
+            const int inside = iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w;
+            depthwise_v7m_taps(inside ? row + ix * p->channels : p->pad, 0, 1, weight, sum);
+            weight += DEPTHWISE_V7M_CHANNELS;
+        }
+    }
+}
+
+EDGEQ_KERNEL void edgeq_depthwise_conv2d_v7m(const edgeq_depthwise_conv2d_v7m_params *p, const int8_t *in, int8_t *out) {
+    const edgeq_window *w = &p->window;
+    const int32_t taps = w->kernel_h * w->kernel_w;
+    int8_t *to = out;
+    for (int32_t oy = 0; oy < w->out_h; oy++) {
+        const int32_t y = oy * w->stride_h - w->pad_top;
+        for (int32_t ox = 0; ox < w->out_w; ox++) {
+            const int32_t x = ox * w->stride_w - w->pad_left;
+            const int8_t *weight = p->weight;
+            for (int32_t c0 = 0; c0 < p->channels; c0 += DEPTHWISE_V7M_CHANNELS) {
+                const int32_t last = p->channels - DEPTHWISE_V7M_CHANNELS, c = c0 < last ? c0 : last;
+                int32_t sum[DEPTHWISE_V7M_CHANNELS] = {p->bias[c], p->bias[c + 1], p->bias[c + 2], p->bias[c + 3]};
+                depthwise_v7m_window(p, in, y, x, c, weight, sum);
+                to[c] = edgeq_v7m_saturate(sum[0] >> p->shift[c]);
+                to[c + 1] = edgeq_v7m_saturate(sum[1] >> p->shift[c + 1]);
+                to[c + 2] = edgeq_v7m_saturate(sum[2] >> p->shift[c + 2]);
+                to[c + 3] = edgeq_v7m_saturate(sum[3] >> p->shift[c + 3]);
+                weight += DEPTHWISE_V7M_CHANNELS * taps;
+            }
+            to += p->channels;
         }
     }
     edgeq_v7m_clamp(out, w->out_h * w->out_w * p->channels, p->lo, p->hi);
