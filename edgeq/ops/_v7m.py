@@ -32,24 +32,28 @@ class Groups:
 
         Before them, where `skips`, a byte: how many steps are skipped before the group.
         """
-        begins, ends = (np.flatnonzero(at[channel]) for at in (self.begins, self.ends))
-        skipped = begins - np.concatenate([[0], ends[:-1] + 1])
-        parts = []
-        for begin, end, skip in zip(begins, ends, skipped, strict=True):
-            header = 2 * int(end - begin) + int(end == ends[-1])
-            parts.append(bytes([skip]) * skips + self.weights(channel, begin, end, header))
+        spans = self.spans(channel)
+        parts, done = [], 0
+        for begin, end in spans:
+            header = 2 * (end - begin) + ((begin, end) == spans[-1])
+            parts.append(bytes([begin - done]) * skips + self.weights(channel, begin, end, header))
+            done = end + 1
         return b"".join(parts)
 
     def packed_pairs(self, channel: int) -> bytes:
         """An even number of groups by twos. In the first of two the byte after the first step is 8 times the number of its
         other steps, plus that of the second's, plus 128 in the last two; the second has no such byte."""
-        begins, ends = (np.flatnonzero(at[channel]).tolist() for at in (self.begins, self.ends))
-        spans = list(zip(begins, ends, strict=True))
+        spans = self.spans(channel)
         parts = []
-        for (begin, end), (begin2, end2) in zip(spans[::2], spans[1::2], strict=True):
-            header = 8 * (end - begin) + end2 - begin2 + 128 * (end2 == ends[-1])
-            parts.append(self.weights(channel, begin, end, header) + self.weights(channel, begin2, end2))
+        for one, two in zip(spans[::2], spans[1::2], strict=True):
+            header = 8 * (one[1] - one[0]) + two[1] - two[0] + 128 * (two == spans[-1])
+            parts.append(self.weights(channel, *one, header) + self.weights(channel, *two))
         return b"".join(parts)
+
+    def spans(self, channel: int) -> list[tuple[int, int]]:
+        """(first step, last step) of each group."""
+        begins, ends = (np.flatnonzero(at[channel]).tolist() for at in (self.begins, self.ends))
+        return list(zip(begins, ends, strict=True))
 
     def weights(self, channel: int, begin: int, end: int, header: int | None = None) -> bytes:
         """One group's weights with a byte after the first step."""

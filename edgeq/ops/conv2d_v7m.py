@@ -34,7 +34,7 @@ class Conv2dV7mKernel(Conv2dKernel):
         op = node.op
         assert isinstance(op, Conv2d)
         parts = self.parts(op)
-        bias = less_halves(op.bias, sum(part.count for part in parts))
+        bias = less_halves(op.bias, np.sum([part.count for part in parts], 0))
         return {
             "window": op.window.params(node.inputs[0].shape, node.output.shape),
             "in_c": op.weight.shape[3], "out_c": len(op.weight), "part": self.part(op),
@@ -51,7 +51,7 @@ class Conv2dV7mKernel(Conv2dKernel):
     def parts(self, op: Conv2d) -> list[Groups]:
         """The taps of each part."""
         taps = op.weight.reshape(len(op.weight), -1)
-        return [groups(np.pad(taps, ((0, 0), (0, taps.shape[1] % STEP))), MAX_STEPS, self.skips)]
+        return [groups(np.pad(taps, ((0, 0), (0, -taps.shape[1] % STEP))), MAX_STEPS, self.skips)]
 
     def packed(self, op: Conv2d, parts: list[Groups], bias: np.ndarray) -> bytes:
         """The field weight."""

@@ -46,7 +46,11 @@ class Depthwise3x3V7mKernel(Depthwise3x3DspKernel):
     def supports(self, node: Node) -> bool:
         assert isinstance(node.op, DepthwiseConv2d)
         w = node.op.window
-        return (w.kernel, w.dilations) == ((3, 3), (1, 1)) and max(w.strides) <= 2 and node.inputs[0].shape[2] == node.output.shape[2]
+        return (
+            (w.kernel, w.dilations) == ((3, 3), (1, 1))
+            and max(w.strides) <= 2
+            and node.inputs[0].shape[2] == node.output.shape[2]
+        )
 
     @staticmethod
     def planes(node: Node) -> V7mPlanes:

@@ -26,7 +26,7 @@ static inline void conv2d_v7m_write(const conv2d_v7m_sums sums[2], uint32_t shif
 
 #if EDGEQ_V7M_ASM
 #define CONV2D_V7M_TAP(a, b) \
-    "ldrsb.w r6, [r1], #1\n" \
+    "ldrsb r6, [r1], #1\n" \
     "mla r7, r6, " a ", r7\n" \
     "mla r8, r6, " b ", r8\n"
 
@@ -34,7 +34,7 @@ static inline void conv2d_v7m_write(const conv2d_v7m_sums sums[2], uint32_t shif
  * never are negative. */
 #define CONV2D_V7M_FIRST \
     "ldmia r0!, {r2-r5}\n" \
-    "ldrsb.w r6, [r1], #1\n" \
+    "ldrsb r6, [r1], #1\n" \
     "mla r7, r6, r2, lr\n" \
     "mla r8, r6, r3, lr\n" \
     CONV2D_V7M_TAP("r4", "r5")
