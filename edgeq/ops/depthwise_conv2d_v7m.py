@@ -20,11 +20,11 @@ class V7mPlanes(Planes):
     def cost(self) -> float:
         """Estimated instructions for a channel."""
         (rows, columns), stride = self.out, self.window.strides
-        tiles, singles = divmod(columns, 4 // stride[1])
+        tile, instructions = (2, 48) if stride[1] == 2 else (3, 60) if columns % 4 >= 2 and columns % 3 == 0 else (4, 71)
         bands = -(-rows // self.band)
-        filled = (rows - 1) * stride[0] + 3 + (bands - 1) * max(3 - stride[0], 0)
-        fill = filled * (16 + 2.5 * self.line)
-        return bands * 60 + fill + rows * (26 + tiles * (71 if stride[1] == 1 else 48) + 32 * singles)
+        filled = self.size[0] + (bands - 1) * max(3 - stride[0], 0)
+        fill = filled * (10 + 2.1 * self.size[1])
+        return bands * 80 + fill + rows * (24 + columns // tile * instructions + 33 * (columns % tile))
 
 
 def v7m_planes(window: Window, size: tuple[int, int], transposed: bool) -> V7mPlanes:

@@ -11,6 +11,12 @@ typedef struct {
     int32_t line_step, out_row; /* between output rows: in the plane, in the output */
 } depthwise_v7m_plane;
 
+/* The same for filling a plane: lines and pixels that are in the input; distances there in bytes, too. */
+typedef struct {
+    int32_t count, pixels;
+    int32_t line, column, row;
+} depthwise_v7m_lines;
+
 #if EDGEQ_V7M_ASM
 /* r0: the plane at the outputs' first tap, r1: weights, lr: bias. On the stack: output, end of the outputs that are written
  * alike, and from the plane out_column, shift, back, line; then this row's plane and output, rows left, the plane. */
@@ -35,23 +41,32 @@ typedef struct {
     "ldr r8, [sp, #20]\n" \
     "add r0, r0, r8\n"
 
-/* Outputs of one tap: their weight, four or two accumulators, the taps; acc: where sums come from. */
+/* Outputs of one tap: its weight, inputs; acc: where sums come from, which go on in r9 to r12. */
 #define DEPTHWISE_V7M_TAP2(weight, x0, x1, acc0, acc1) \
     "ldrsb r8, [r1, #" weight "]\n" \
     "mla r9, r8, " x0 ", " acc0 "\n" \
     "mla r10, r8, " x1 ", " acc1 "\n"
 
-#define DEPTHWISE_V7M_TAP4(weight, x0, x1, x2, x3, acc0, acc1, acc2, acc3) \
+#define DEPTHWISE_V7M_TAP3(weight, x0, x1, x2, acc0, acc1, acc2) \
     DEPTHWISE_V7M_TAP2(weight, x0, x1, acc0, acc1) \
-    "mla r11, r8, " x2 ", " acc2 "\n" \
+    "mla r11, r8, " x2 ", " acc2 "\n"
+
+#define DEPTHWISE_V7M_TAP4(weight, x0, x1, x2, x3, acc0, acc1, acc2, acc3) \
+    DEPTHWISE_V7M_TAP3(weight, x0, x1, x2, acc0, acc1, acc2) \
     "mla r12, r8, " x3 ", " acc3 "\n"
 
-/* One line of four outputs with stride 1, of two with stride 2, of one. */
+/* One line of four or three outputs with stride 1, of two with stride 2, of one. */
 #define DEPTHWISE_V7M_FOUR(w0, w1, w2, acc0, acc1, acc2, acc3) \
     "ldm r0, {r2-r7}\n" \
     DEPTHWISE_V7M_TAP4(w0, "r2", "r3", "r4", "r5", acc0, acc1, acc2, acc3) \
     DEPTHWISE_V7M_TAP4(w1, "r3", "r4", "r5", "r6", "r9", "r10", "r11", "r12") \
     DEPTHWISE_V7M_TAP4(w2, "r4", "r5", "r6", "r7", "r9", "r10", "r11", "r12")
+
+#define DEPTHWISE_V7M_THREE(w0, w1, w2, acc0, acc1, acc2) \
+    "ldm r0, {r2-r6}\n" \
+    DEPTHWISE_V7M_TAP3(w0, "r2", "r3", "r4", acc0, acc1, acc2) \
+    DEPTHWISE_V7M_TAP3(w1, "r3", "r4", "r5", "r9", "r10", "r11") \
+    DEPTHWISE_V7M_TAP3(w2, "r4", "r5", "r6", "r9", "r10", "r11")
 
 #define DEPTHWISE_V7M_TWO(w0, w1, w2, acc0, acc1) \
     "ldm r0, {r2-r6}\n" \
@@ -68,10 +83,16 @@ typedef struct {
     "mla r9, r6, r3, r9\n" \
     "mla r9, r7, r4, r9\n"
 
-/* r2 output, r3 end, r4 out_column, r5 shift; two outputs more. */
+/* r2 output, r3 end, r4 out_column, r5 shift. */
 #define DEPTHWISE_V7M_READY \
     "ldm sp, {r2-r6}\n" \
     "add r0, r0, r6\n"
+
+#define DEPTHWISE_V7M_WRITE1(a) \
+    "asr " a ", " a ", r5\n" \
+    "ssat " a ", #8, " a "\n" \
+    "strb " a ", [r2]\n" \
+    "add r2, r2, r4\n"
 
 #define DEPTHWISE_V7M_WRITE2(a, b) \
     "asr " a ", " a ", r5\n" \
@@ -106,10 +127,7 @@ typedef struct {
     DEPTHWISE_V7M_ONE("6", "7", "8", "r9") \
     DEPTHWISE_V7M_READY \
     "sub r0, r0, #" excess "\n" \
-    "asr r9, r9, r5\n" \
-    "ssat r9, #8, r9\n" \
-    "strb r9, [r2]\n" \
-    "add r2, r2, r4\n" \
+    DEPTHWISE_V7M_WRITE1("r9") \
     DEPTHWISE_V7M_AGAIN("4b") \
     "5:\n" \
     "ldr r8, [sp, #36]\n" \
@@ -142,6 +160,24 @@ __attribute__((naked, noinline)) static void depthwise_v7m_stride1(
         DEPTHWISE_V7M_LEAVE("12"));
 }
 
+/* The same, three outputs at a time. */
+__attribute__((naked, noinline)) static void depthwise_v7m_stride1_three(
+    const depthwise_v7m_plane *plane __attribute__((unused)), const int8_t *weight __attribute__((unused)),
+    const int32_t *x __attribute__((unused)), int8_t *out __attribute__((unused))) {
+    __asm__(DEPTHWISE_V7M_ENTER
+        "2:\n"
+        DEPTHWISE_V7M_THREE("0", "1", "2", "lr", "lr", "lr")
+        DEPTHWISE_V7M_NEXT_LINE
+        DEPTHWISE_V7M_THREE("3", "4", "5", "r9", "r10", "r11")
+        DEPTHWISE_V7M_NEXT_LINE
+        DEPTHWISE_V7M_THREE("6", "7", "8", "r9", "r10", "r11")
+        DEPTHWISE_V7M_READY
+        DEPTHWISE_V7M_WRITE2("r9", "r10")
+        DEPTHWISE_V7M_WRITE1("r11")
+        DEPTHWISE_V7M_AGAIN("2b")
+        DEPTHWISE_V7M_LEAVE("8"));
+}
+
 /* One channel with stride 2, two outputs at a time. */
 __attribute__((naked, noinline)) static void depthwise_v7m_stride2(
     const depthwise_v7m_plane *plane __attribute__((unused)), const int8_t *weight __attribute__((unused)),
@@ -157,6 +193,49 @@ __attribute__((naked, noinline)) static void depthwise_v7m_stride2(
         DEPTHWISE_V7M_WRITE2("r9", "r10")
         DEPTHWISE_V7M_AGAIN("2b")
         DEPTHWISE_V7M_LEAVE("8"));
+}
+
+/* Fills a plane's lines with `pixels` each from an input of one channel. */
+__attribute__((naked, noinline)) static void depthwise_v7m_fill(const depthwise_v7m_lines *l __attribute__((unused)),
+                                                                const int8_t *in __attribute__((unused)),
+                                                                int32_t *x __attribute__((unused))) {
+    __asm__(
+        ".syntax unified\n"
+        "push {r0, r4-r11, lr}\n"
+        "ldm r0, {r3-r5, r12}\n"
+        "add lr, r12, r12, lsl #1\n"
+        "1:\n"
+        "mov r11, r1\n"
+        "mov r0, r2\n"
+        "subs r10, r4, #4\n"
+        "blt 3f\n"
+        "2:\n"
+        "ldrsb r6, [r11]\n"
+        "ldrsb r7, [r11, r12]\n"
+        "ldrsb r8, [r11, r12, lsl #1]\n"
+        "ldrsb r9, [r11, lr]\n"
+        "stmia r0!, {r6-r9}\n"
+        "add r11, r11, r12, lsl #2\n"
+        "subs r10, r10, #4\n"
+        "bge 2b\n"
+        "3:\n"
+        "adds r10, r10, #4\n"
+        "beq 5f\n"
+        "4:\n"
+        "ldrsb r7, [r11]\n"
+        "add r11, r11, r12\n"
+        "str r7, [r0], #4\n"
+        "subs r10, r10, #1\n"
+        "bne 4b\n"
+        "5:\n"
+        "ldr r6, [sp]\n"
+        "add r2, r2, r5\n"
+        "ldr r6, [r6, #16]\n"
+        "add r1, r1, r6\n"
+        "subs r3, r3, #1\n"
+        "bne 1b\n"
+        "add sp, sp, #4\n"
+        "pop {r4-r11, pc}\n");
 }
 #else
 static void depthwise_v7m_channel(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out,
@@ -180,60 +259,65 @@ static void depthwise_v7m_stride1(const depthwise_v7m_plane *plane, const int8_t
     depthwise_v7m_channel(plane, weight, x, out, 1);
 }
 
+static void depthwise_v7m_stride1_three(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out) {
+    depthwise_v7m_channel(plane, weight, x, out, 1);
+}
+
 static void depthwise_v7m_stride2(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out) {
     depthwise_v7m_channel(plane, weight, x, out, 2);
 }
-#endif
 
-/* n pixels of one channel, `step` bytes apart. */
-static inline void depthwise_v7m_line(const int8_t *in, int32_t step, int32_t n, int32_t *to) {
-    for (; n >= 4; n -= 4) {
-        const int32_t a = in[0], b = in[step];
-        in += 2 * step;
-        to[0] = a;
-        to[1] = b;
-        const int32_t c = in[0], d = in[step];
-        in += 2 * step;
-        to[2] = c;
-        to[3] = d;
-        to += 4;
-    }
-    for (; n > 0; n--) {
-        *to++ = *in;
-        in += step;
+static void depthwise_v7m_fill(const depthwise_v7m_lines *l, const int8_t *in, int32_t *x) {
+    for (int32_t y = 0; y < l->count; y++) {
+        for (int32_t i = 0; i < l->pixels; i++) {
+            x[i] = in[i * l->column];
+        }
+        x += l->line / 4;
+        in += l->row;
     }
 }
+#endif
+
+typedef void depthwise_v7m_function(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out);
 
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out,
                                                  void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t tile = w->stride_w == 1 ? 4 : 2, room = p->line - w->pad_left, pixels = w->in_w < room ? w->in_w : room;
+    const int32_t room = p->line - w->pad_left;
     int32_t *const x = (int32_t *)scratch;
+    int32_t tile = 4;
+    depthwise_v7m_function *channel = depthwise_v7m_stride1;
+    if (w->stride_w == 2) {
+        tile = 2;
+        channel = depthwise_v7m_stride2;
+    } else if (w->out_w % 4 >= 2 && w->out_w % 3 == 0) {
+        tile = 3;
+        channel = depthwise_v7m_stride1_three;
+    }
     depthwise_v7m_plane plane;
     plane.out_column = p->out_column;
     plane.line = 4 * p->line;
-    plane.back = 16 - 2 * plane.line;
+    plane.back = 4 * tile * w->stride_w - 2 * plane.line;
     plane.tiled = w->out_w / tile * tile * p->out_column;
     plane.width = w->out_w * p->out_column;
     plane.line_step = plane.line * w->stride_h;
     plane.out_row = p->out_row;
+    depthwise_v7m_lines fill = {0, w->in_w < room ? w->in_w : room, plane.line, p->in_column, p->in_row};
     for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
         plane.rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
         const int32_t top = oy * w->stride_h - w->pad_top, lines = (plane.rows - 1) * w->stride_h + 3, end = top + lines;
-        const int32_t from = top > 0 ? top : 0, to = end < w->in_h ? end : w->in_h;
+        const int32_t from = top > 0 ? top : 0;
+        fill.count = (end < w->in_h ? end : w->in_h) - from;
         for (int32_t k = 0; k < lines * p->line; k++) { /* padding, which stays for all channels */
             x[k] = p->pad_value;
         }
         for (int32_t c = 0; c < p->channels; c++) {
-            int32_t *line = x + (from - top) * p->line + w->pad_left;
-            for (int32_t y = from; y < to; y++) {
-                depthwise_v7m_line(in + y * p->in_row + c, p->in_column, pixels, line);
-                line += p->line;
+            if (fill.count > 0 && fill.pixels > 0) {
+                depthwise_v7m_fill(&fill, in + from * p->in_row + c, x + (from - top) * p->line + w->pad_left);
             }
             plane.bias = p->bias[c];
             plane.shift = p->shift[c];
-            (w->stride_w == 1 ? depthwise_v7m_stride1 : depthwise_v7m_stride2)(&plane, p->weight + 9 * c, x,
-                                                                               out + oy * p->out_row + c);
+            channel(&plane, p->weight + 9 * c, x, out + oy * p->out_row + c);
         }
     }
     edgeq_v7m_clamp(out, w->out_h * w->out_w * p->channels, p->lo, p->hi);
