@@ -17,14 +17,28 @@ class V7mPlanes(Planes):
     """A plane of words."""
 
     @property
+    def tile(self) -> int:
+        """Outputs at a time."""
+        columns = self.out[1]
+        if self.window.strides[1] == 2:
+            return 2
+        return 3 if columns % 4 >= 2 and columns % 3 == 0 else 4
+
+    @property
     def cost(self) -> float:
         """Estimated instructions for a channel."""
         (rows, columns), stride = self.out, self.window.strides
-        tile, instructions = (2, 48) if stride[1] == 2 else (3, 60) if columns % 4 >= 2 and columns % 3 == 0 else (4, 71)
+        instructions = {2: 48, 3: 60, 4: 71}[self.tile]
         bands = -(-rows // self.band)
         filled = self.size[0] + (bands - 1) * max(3 - stride[0], 0)
         fill = filled * (10 + 2.1 * self.size[1])
-        return bands * 80 + fill + rows * (24 + columns // tile * instructions + 33 * (columns % tile))
+        return bands * 80 + fill + rows * (24 + columns // self.tile * instructions + 33 * (columns % self.tile))
+
+
+def exchanged(w: Window) -> Window:
+    """With rows and columns exchanged."""
+    (top, left, bottom, right), (sh, sw) = w.pads, w.strides
+    return Window(w.kernel[::-1], (sw, sh), w.dilations[::-1], (left, top, right, bottom))
 
 
 def v7m_planes(window: Window, size: tuple[int, int], transposed: bool) -> V7mPlanes:
@@ -41,7 +55,11 @@ class Depthwise3x3V7mKernel(Depthwise3x3DspKernel):
 
     function = "edgeq_depthwise_conv2d_3x3_v7m"
     source = "edgeq_depthwise_conv2d_v7m.c"
+    params_type = "edgeq_depthwise_conv2d_3x3_v7m_params"
     isa = "v7m"
+
+    def params(self, node: Node) -> Params:
+        return {"planes": super().params(node), "tile": self.planes(node).tile}
 
     def supports(self, node: Node) -> bool:
         assert isinstance(node.op, DepthwiseConv2d)
@@ -91,18 +109,27 @@ class DepthwiseV7mKernel(DepthwiseKernel):
         channels = len(op.weight)
         taps = op.weight.reshape(channels, -1)
         firsts = [min(at, channels - BLOCK) for at in range(0, channels, BLOCK)]
+        window, size, out = op.window, node.inputs[0].shape, node.output.shape
+        if self.column(node):
+            window, size, out = exchanged(window), (1, size[0], channels), (1, out[0], channels)
         return {
-            "window": op.window.params(node.inputs[0].shape, node.output.shape), "channels": channels,
+            "window": window.params(size, out), "channels": channels,
             "pad": Array(np.full(BLOCK, op.pad_value, np.int8)) if op.window.padded else 0,
             "weight": Array(np.concatenate([taps[at : at + BLOCK].T for at in firsts])), **op.requant_params(),
         }  # fmt: skip
 
+    @staticmethod
+    def column(node: Node) -> bool:
+        """Whether the input is a column under a window of one, which is walked as a row."""
+        assert isinstance(node.op, DepthwiseConv2d)
+        return node.inputs[0].shape[1] == node.output.shape[1] == node.op.window.kernel[1] == 1
+
     def cost(self, node: Node) -> float:
         assert isinstance(node.op, DepthwiseConv2d)
         w = node.op.window
-        rows = 1 if w.kernel[1] == 1 else w.kernel[0]
-        taps = w.taps * (16 if not w.padded else 35)
-        return node.output.shape[0] * node.output.shape[1] * (30 + -(-len(node.op.weight) // BLOCK) * (76 + 25 * rows + taps))
+        rows = 1 if self.column(node) else w.kernel[0]
+        block = 76 + 62 * rows + 16 * w.taps
+        return node.output.shape[0] * node.output.shape[1] * (30 + -(-len(node.op.weight) // BLOCK) * block)
 
     def overlays(self, node: Node) -> dict[int, int]:
         own = super().overlays(node)

@@ -125,7 +125,7 @@ class FullyConnectedKernel(Kernel):
 def cases() -> Iterator[Node]:
     """Vectors below, at and above block edges; one input; one output; one clamp bound."""
     sizes = [(1, 1), (1, 9), (7, 3), (8, 128), (64, 10), (65, 4), (640, 2), (31, 17), (640, 6), (258, 5), (260, 9), (260, 7)]
-    sizes += [(90, 5), (112, 4), (128, 6), (140, 8), (161, 3), (170, 9)]
+    sizes += [(90, 5), (112, 4), (128, 6), (140, 8), (161, 3), (170, 9), (7, 37)]
     for k, o in sizes:
         for spread in (0, 1, 2):
             x = activation((k,), zero_point=(0, -128, 5)[spread])

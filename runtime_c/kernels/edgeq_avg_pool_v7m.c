@@ -26,11 +26,11 @@ EDGEQ_KERNEL void edgeq_avg_pool_v7m(const edgeq_avg_pool_params *p, const int8_
             const int32_t x = ox * w->stride_w - w->pad_left;
             const avg_pool_v7m_taps columns = avg_pool_v7m_inside(x, w->kernel_w, w->dilation_w, w->in_w);
             const int32_t start = ((1 << p->pre_shift) >> 1) - rows.count * columns.count * p->zero_point;
-            int32_t corner = (y * w->in_w + x) * p->channels + rows.first * step_h + columns.first * step_w;
+            const int32_t corner = (y * w->in_w + x) * p->channels + rows.first * step_h + columns.first * step_w;
             for (int32_t c = 0; c < p->channels; c += 4) {
                 int32_t sum0 = start, sum1 = start, sum2 = start, sum3 = start;
                 for (int32_t i = 0; i < rows.count; i++) {
-                    const int8_t *pixel = in + corner + i * step_h;
+                    const int8_t *pixel = in + corner + c + i * step_h;
                     for (int32_t j = columns.count; j > 0; j--) {
                         sum0 += pixel[0];
                         sum1 += pixel[1];
@@ -39,13 +39,12 @@ EDGEQ_KERNEL void edgeq_avg_pool_v7m(const edgeq_avg_pool_params *p, const int8_
                         pixel += step_w;
                     }
                 }
-                out[0] = edgeq_requantize((sum0 >> p->pre_shift) * p->m + p->bias, p->shift, p->lo, p->hi);
-                out[1] = edgeq_requantize((sum1 >> p->pre_shift) * p->m + p->bias, p->shift, p->lo, p->hi);
-                out[2] = edgeq_requantize((sum2 >> p->pre_shift) * p->m + p->bias, p->shift, p->lo, p->hi);
-                out[3] = edgeq_requantize((sum3 >> p->pre_shift) * p->m + p->bias, p->shift, p->lo, p->hi);
-                out += 4;
-                corner += 4;
+                out[c] = edgeq_requantize((sum0 >> p->pre_shift) * p->m + p->bias, p->shift, p->lo, p->hi);
+                out[c + 1] = edgeq_requantize((sum1 >> p->pre_shift) * p->m + p->bias, p->shift, p->lo, p->hi);
+                out[c + 2] = edgeq_requantize((sum2 >> p->pre_shift) * p->m + p->bias, p->shift, p->lo, p->hi);
+                out[c + 3] = edgeq_requantize((sum3 >> p->pre_shift) * p->m + p->bias, p->shift, p->lo, p->hi);
             }
+            out += p->channels;
         }
     }
 }

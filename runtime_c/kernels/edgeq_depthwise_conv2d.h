@@ -62,9 +62,15 @@ typedef struct {
 /* Helium; multiplier 1. scratch: in_c bytes where padded. */
 void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+typedef struct {
+    edgeq_depthwise_conv2d_dsp_params planes;
+    int16_t tile;          /* outputs at a time: 4 or 3 where planes.window.stride_w is 1, 2 where it is 2 */
+} edgeq_depthwise_conv2d_3x3_v7m_params;
+
 /* As edgeq_depthwise_conv2d_3x3_dsp, for Armv7-M; also for one channel. scratch: 4 * line * ((band - 1) * stride_h + 3) bytes,
  * aligned to 4. in and out may be the same memory where band is out_h and strides are 1 with padding that keeps the size. */
-void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
+void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_3x3_v7m_params *params, const int8_t *in, int8_t *out,
+                                    void *scratch);
 
 typedef struct {
     edgeq_window window;
@@ -76,7 +82,8 @@ typedef struct {
     int32_t lo, hi;        /* -128..127 */
 } edgeq_depthwise_conv2d_v7m_params;
 
-/* Armv7-M; multiplier 1, 4 or more channels. */
+/* Any window, for Armv7-M; multiplier 1, 4 or more channels. in and out may be the same memory as for edgeq_depthwise_conv2d
+ * where channels are a multiple of 4. */
 void edgeq_depthwise_conv2d_v7m(const edgeq_depthwise_conv2d_v7m_params *p, const int8_t *in, int8_t *out);
 
 #ifdef __cplusplus

@@ -238,17 +238,25 @@ __attribute__((naked, noinline)) static void depthwise_v7m_fill(const depthwise_
         "pop {r4-r11, pc}\n");
 }
 #else
+static int8_t depthwise_v7m_output(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x) {
+    int32_t acc = plane->bias;
+    for (int32_t t = 0; t < 9; t++) {
+        acc += weight[t] * x[t / 3 * (plane->line / 4) + t % 3];
+    }
+    return edgeq_v7m_saturate(acc >> plane->shift);
+}
+
 static void depthwise_v7m_channel(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out,
-                                  int32_t stride) {
+                                  int32_t stride, int32_t tile) {
     for (int32_t y = 0; y < plane->rows; y++) {
-        int8_t *to = out;
-        for (const int32_t *window = x; to != out + plane->width; window += stride) {
-            int32_t acc = plane->bias;
-            for (int32_t t = 0; t < 9; t++) {
-                acc += weight[t] * window[t / 3 * (plane->line / 4) + t % 3];
+        const int32_t *window = x;
+        for (int32_t at = 0; at != plane->width;) {
+            const int32_t n = at < plane->tiled ? tile : 1;
+            for (int32_t k = 0; k < n; k++) {
+                out[at] = depthwise_v7m_output(plane, weight, window + k * stride);
+                at += plane->out_column;
             }
-            *to = edgeq_v7m_saturate(acc >> plane->shift);
-            to += plane->out_column;
+            window += (2 * plane->line + plane->back) / 4 - (tile - n) * stride;
         }
         x += plane->line_step / 4;
         out += plane->out_row;
@@ -256,15 +264,15 @@ static void depthwise_v7m_channel(const depthwise_v7m_plane *plane, const int8_t
 }
 
 static void depthwise_v7m_stride1(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out) {
-    depthwise_v7m_channel(plane, weight, x, out, 1);
+    depthwise_v7m_channel(plane, weight, x, out, 1, 4);
 }
 
 static void depthwise_v7m_stride1_three(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out) {
-    depthwise_v7m_channel(plane, weight, x, out, 1);
+    depthwise_v7m_channel(plane, weight, x, out, 1, 3);
 }
 
 static void depthwise_v7m_stride2(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out) {
-    depthwise_v7m_channel(plane, weight, x, out, 2);
+    depthwise_v7m_channel(plane, weight, x, out, 2, 2);
 }
 
 static void depthwise_v7m_fill(const depthwise_v7m_lines *l, const int8_t *in, int32_t *x) {
@@ -280,20 +288,16 @@ static void depthwise_v7m_fill(const depthwise_v7m_lines *l, const int8_t *in, i
 
 typedef void depthwise_v7m_function(const depthwise_v7m_plane *plane, const int8_t *weight, const int32_t *x, int8_t *out);
 
-EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out,
-                                                 void *scratch) {
+EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_3x3_v7m_params *params, const int8_t *in,
+                                                 int8_t *out, void *scratch) {
+    const edgeq_depthwise_conv2d_dsp_params *p = &params->planes;
     const edgeq_window *w = &p->window;
-    const int32_t room = p->line - w->pad_left;
-    int32_t *const x = (int32_t *)scratch;
-    int32_t tile = 4;
-    depthwise_v7m_function *channel = depthwise_v7m_stride1;
-    if (w->stride_w == 2) {
-        tile = 2;
-        channel = depthwise_v7m_stride2;
-    } else if (w->out_w % 4 >= 2 && w->out_w % 3 == 0) {
-        tile = 3;
+    const int32_t tile = params->tile, room = p->line - w->pad_left;
+    depthwise_v7m_function *channel = tile == 4 ? depthwise_v7m_stride1 : depthwise_v7m_stride2;
+    if (tile == 3) {
         channel = depthwise_v7m_stride1_three;
     }
+    int32_t *const x = (int32_t *)scratch;
     depthwise_v7m_plane plane;
     plane.out_column = p->out_column;
     plane.line = 4 * p->line;
@@ -323,10 +327,10 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_ds
     edgeq_v7m_clamp(out, w->out_h * w->out_w * p->channels, p->lo, p->hi);
 }
 
-enum { DEPTHWISE_V7M_CHANNELS = 4 }; /* at a time */
+enum { DEPTHWISE_V7M_CHANNELS = 4 }; /* at a time, of any window */
 
-/* Adds the products of n taps that are `step` bytes apart to the sums of four channels. */
-static inline void depthwise_v7m_taps(const int8_t *x, int32_t step, int32_t n, const int8_t *weight, int32_t *sum) {
+/* Adds the products of n taps that are `step` bytes apart to the sums of four channels. Returns the weights after theirs. */
+static inline const int8_t *depthwise_v7m_taps(const int8_t *x, int32_t step, int32_t n, const int8_t *weight, int32_t *sum) {
     int32_t sum0 = sum[0], sum1 = sum[1], sum2 = sum[2], sum3 = sum[3];
     for (; n > 0; n--) {
         sum0 += weight[0] * x[0];
@@ -340,49 +344,53 @@ static inline void depthwise_v7m_taps(const int8_t *x, int32_t step, int32_t n, 
     sum[1] = sum1;
     sum[2] = sum2;
     sum[3] = sum3;
+    return weight;
 }
 
-/* Four channels from c of the window at (y, x). weight: theirs. */
-static inline void depthwise_v7m_window(const edgeq_depthwise_conv2d_v7m_params *p, const int8_t *in, int32_t y, int32_t x,
-                                 int32_t c, const int8_t *weight, int32_t *sum) {
-    const edgeq_window *w = &p->window;
-    const int32_t step_w = w->dilation_w * p->channels, step_h = w->dilation_h * w->in_w * p->channels;
-    const int32_t last_y = w->in_h - 1 - (w->kernel_h - 1) * w->dilation_h;
-    const int32_t last_x = w->in_w - 1 - (w->kernel_w - 1) * w->dilation_w;
-    if (w->kernel_w == 1 && y >= 0 && y <= last_y && x >= 0 && x <= last_x) { /* a column in one go */
-        depthwise_v7m_taps(in + (y * w->in_w + x) * p->channels + c, step_h, w->kernel_h, weight, sum);
-        return;
+/* The columns of a window: its first tap's, and how many of its taps are left of the input and inside it. */
+typedef struct {
+    int32_t first, left, inside;
+} depthwise_v7m_columns;
+
+static depthwise_v7m_columns depthwise_v7m_columns_at(const edgeq_window *w, int32_t first) {
+    depthwise_v7m_columns columns = {first, 0, 0};
+    for (int32_t j = 0; j < w->kernel_w; j++) {
+        const int32_t x = first + j * w->dilation_w;
+        columns.left += x < 0;
+        columns.inside += x >= 0 && x < w->in_w;
     }
+    return columns;
+}
+
+/* Four channels from c of the window with rows from y. weight: theirs. */
+static inline void depthwise_v7m_window(const edgeq_depthwise_conv2d_v7m_params *p, const int8_t *in, int32_t y,
+                                        const depthwise_v7m_columns *columns, int32_t c, const int8_t *weight, int32_t *sum) {
+    const edgeq_window *w = &p->window;
+    const int32_t step = w->dilation_w * p->channels, start = columns->first * p->channels + columns->left * step + c;
     for (int32_t i = 0; i < w->kernel_h; i++) {
         const int32_t iy = y + i * w->dilation_h;
-        const int8_t *row = in + iy * w->in_w * p->channels + c;
-        if (iy >= 0 && iy < w->in_h && x >= 0 && x <= last_x) {
-            depthwise_v7m_taps(row + x * p->channels, step_w, w->kernel_w, weight, sum);
-            weight += DEPTHWISE_V7M_CHANNELS * w->kernel_w;
-            continue;
-        }
-        for (int32_t j = 0; j < w->kernel_w; j++) {
-            const int32_t ix = x + j * w->dilation_w;
-            const int inside = iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w;
-            depthwise_v7m_taps(inside ? row + ix * p->channels : p->pad, 0, 1, weight, sum);
-            weight += DEPTHWISE_V7M_CHANNELS;
+        if (iy < 0 || iy >= w->in_h) {
+            weight = depthwise_v7m_taps(p->pad, 0, w->kernel_w, weight, sum);
+        } else {
+            weight = depthwise_v7m_taps(p->pad, 0, columns->left, weight, sum);
+            weight = depthwise_v7m_taps(in + iy * w->in_w * p->channels + start, step, columns->inside, weight, sum);
+            weight = depthwise_v7m_taps(p->pad, 0, w->kernel_w - columns->left - columns->inside, weight, sum);
         }
     }
 }
 
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_v7m(const edgeq_depthwise_conv2d_v7m_params *p, const int8_t *in, int8_t *out) {
     const edgeq_window *w = &p->window;
-    const int32_t taps = w->kernel_h * w->kernel_w;
+    const int32_t taps = w->kernel_h * w->kernel_w, last = p->channels - DEPTHWISE_V7M_CHANNELS;
     int8_t *to = out;
     for (int32_t oy = 0; oy < w->out_h; oy++) {
-        const int32_t y = oy * w->stride_h - w->pad_top;
         for (int32_t ox = 0; ox < w->out_w; ox++) {
-            const int32_t x = ox * w->stride_w - w->pad_left;
+            const depthwise_v7m_columns columns = depthwise_v7m_columns_at(w, ox * w->stride_w - w->pad_left);
             const int8_t *weight = p->weight;
             for (int32_t c0 = 0; c0 < p->channels; c0 += DEPTHWISE_V7M_CHANNELS) {
-                const int32_t last = p->channels - DEPTHWISE_V7M_CHANNELS, c = c0 < last ? c0 : last;
+                const int32_t c = c0 < last ? c0 : last;
                 int32_t sum[DEPTHWISE_V7M_CHANNELS] = {p->bias[c], p->bias[c + 1], p->bias[c + 2], p->bias[c + 3]};
-                depthwise_v7m_window(p, in, y, x, c, weight, sum);
+                depthwise_v7m_window(p, in, oy * w->stride_h - w->pad_top, &columns, c, weight, sum);
                 to[c] = edgeq_v7m_saturate(sum[0] >> p->shift[c]);
                 to[c + 1] = edgeq_v7m_saturate(sum[1] >> p->shift[c + 1]);
                 to[c + 2] = edgeq_v7m_saturate(sum[2] >> p->shift[c + 2]);
