@@ -156,6 +156,7 @@ def cases() -> Iterator[Node]:
         (3, 3, 4, 4, Window((1, 1), pads=(1, 0, 0, 1)), 1),
         (3, 4, 44, 3, Window((2, 3), pads=(1, 1, 0, 1)), 1),  # parts of three positions
         (2, 5, 87, 2, Window((3, 1), (1, 2), pads=(1, 0, 1, 1)), 1),  # parts of two positions, the last of one
+        (5, 4, 99, 2, Window((3, 3), dilations=(2, 1)), 1),  # parts across rows
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, 37)[spread])

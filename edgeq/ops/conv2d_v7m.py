@@ -33,12 +33,14 @@ class Conv2dV7mKernel(Conv2dKernel):
     def params(self, node: Node) -> Params:
         op = node.op
         assert isinstance(op, Conv2d)
-        parts = self.parts(op)
+        w, (height, width, channels), parts = op.window, node.inputs[0].shape, self.parts(op)
         bias = less_halves(op.bias, np.sum([part.count for part in parts], 0))
         return {
-            "window": op.window.params(node.inputs[0].shape, node.output.shape),
-            "in_c": op.weight.shape[3], "out_c": len(op.weight), "part": self.part(op),
-            "pad": Array(np.full(op.weight.shape[3], op.pad_value, np.int8)) if op.window.padded else 0,
+            "window": w.params((height, width, channels), node.output.shape),
+            "in_c": channels, "out_c": len(op.weight), "part": self.part(op),
+            "inside_h": max(height - w.reach[0] + 1, 0),
+            "inside_w": max(width - w.reach[1] + 1, 0) if w.dilations[1] == 1 else 0,
+            "pad": Array(np.full(channels, op.pad_value, np.int8)) if w.padded else 0,
             "weight": Array(np.frombuffer(self.packed(op, parts, bias), np.uint8)),
             **self.requantization(op, bias), "lo": op.lo, "hi": op.hi,
         }  # fmt: skip

@@ -72,6 +72,7 @@ typedef struct {
     edgeq_window window;
     int16_t in_c, out_c;
     int16_t part;          /* positions of the kernel at a time, for edgeq_conv2d_parts_v7m */
+    int16_t inside_h, inside_w; /* windows that begin in so many first rows and columns lie inside; 0 with dilation_w */
     const int8_t *pad;     /* [in_c], a pixel outside the input: its zero point; null where no window reaches there */
     const uint8_t *weight; /* channels in groups of taps, see SPEC.md */
     const int32_t *bias;   /* [out_c], less 32767 for each group, for edgeq_conv2d_parts_v7m */

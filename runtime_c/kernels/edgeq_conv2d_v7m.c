@@ -301,6 +301,8 @@ static int conv2d_v7m_next(const edgeq_conv2d_v7m_params *p, conv2d_v7m_windows 
     const edgeq_window *w = &p->window;
     int32_t y = at->y[CONV2D_V7M_PIXELS - 1], x = at->x[CONV2D_V7M_PIXELS - 1];
     const int32_t end = w->out_w * w->stride_w - w->pad_left, left = at->left - CONV2D_V7M_PIXELS;
+    const uint32_t rows = (uint32_t)p->inside_h, columns = (uint32_t)p->inside_w;
+    int inside = 1;
     for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
         if (k < left) {
             x += w->stride_w;
@@ -311,10 +313,9 @@ static int conv2d_v7m_next(const edgeq_conv2d_v7m_params *p, conv2d_v7m_windows 
         }
         at->y[k] = y;
         at->x[k] = x;
+        inside &= (uint32_t)y < rows && (uint32_t)x < columns;
     }
-    /* without a new row among them the first and the last tell */
-    at->inside = at->y[0] == y && at->y[0] >= 0 && y + (w->kernel_h - 1) * w->dilation_h < w->in_h && at->x[0] >= 0 &&
-                 x + w->kernel_w <= w->in_w && w->dilation_w == 1;
+    at->inside = inside;
     at->out.second = left > 1 ? p->out_c : 0;
     at->out.third = at->out.second + (left > 2 ? p->out_c : 0);
     at->out.fourth = at->out.third + (left > 3 ? p->out_c : 0);
@@ -322,63 +323,61 @@ static int conv2d_v7m_next(const edgeq_conv2d_v7m_params *p, conv2d_v7m_windows 
     return left > 0;
 }
 
-/* Packs the taps of columns j .. end - 1 of row i of the kernel, with padding. Returns the end of what it wrote. */
+/* Packs `rows` rows of n taps from row i and column j of windows inside. Returns the end of what it wrote. */
+static uint32_t *conv2d_v7m_pack_inside(const edgeq_conv2d_v7m_params *p, const int8_t *in, const conv2d_v7m_windows *at,
+                                        int32_t i, int32_t j, int32_t rows, int32_t n, uint32_t *to) {
+    const edgeq_window *w = &p->window;
+    const int8_t *from[CONV2D_V7M_PIXELS];
+    for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
+        from[k] = in + ((at->y[k] + i * w->dilation_h) * w->in_w + at->x[k] + j) * p->in_c;
+    }
+    return conv2d_v7m_pack(from, w->dilation_h * w->in_w * p->in_c, rows, n, to);
+}
+
+/* Packs columns j .. end - 1 of row i of windows, with padding. Returns the end of what it wrote. */
 static uint32_t *conv2d_v7m_pack_padded(const edgeq_conv2d_v7m_params *p, const int8_t *in, const conv2d_v7m_windows *at,
                                         int32_t i, int32_t j, int32_t end, uint32_t *to) {
     const edgeq_window *w = &p->window;
-    const int8_t *row[CONV2D_V7M_PIXELS], *from[CONV2D_V7M_PIXELS];
+    const int32_t n = p->in_c;
+    const int8_t *from[CONV2D_V7M_PIXELS];
+    int32_t row[CONV2D_V7M_PIXELS];
     uint32_t width[CONV2D_V7M_PIXELS]; /* 0 for a row outside */
     for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
         const int32_t y = at->y[k] + i * w->dilation_h;
         width[k] = y >= 0 && y < w->in_h ? (uint32_t)w->in_w : 0;
-        row[k] = width[k] > 0 ? in + y * w->in_w * p->in_c : in;
+        row[k] = y * w->in_w;
     }
     for (; j < end; j++) {
         for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
             const int32_t x = at->x[k] + j * w->dilation_w;
-            from[k] = (uint32_t)x < width[k] ? row[k] + x * p->in_c : p->pad;
+            from[k] = (uint32_t)x < width[k] ? in + (row[k] + x) * n : p->pad;
         }
-        to = conv2d_v7m_pack(from, 0, 1, p->in_c, to);
+        to = conv2d_v7m_pack(from, n, 1, n, to);
     }
     return to;
-}
-
-/* Packs the taps of `positions` positions of the kernel from `first`. */
-static void conv2d_v7m_gather(const edgeq_conv2d_v7m_params *p, const int8_t *in, const conv2d_v7m_windows *at,
-                              int32_t first, int32_t positions, uint32_t *to) {
-    const edgeq_window *w = &p->window;
-    const int32_t rows = positions / w->kernel_w;
-    int32_t i = first / w->kernel_w, j = first - i * w->kernel_w;
-    if (at->inside && j == 0 && rows * w->kernel_w == positions) {
-        const int8_t *from[CONV2D_V7M_PIXELS];
-        for (int32_t k = 0; k < CONV2D_V7M_PIXELS; k++) {
-            from[k] = in + ((at->y[k] + i * w->dilation_h) * w->in_w + at->x[k]) * p->in_c;
-        }
-        conv2d_v7m_pack(from, w->dilation_h * w->in_w * p->in_c, rows, w->kernel_w * p->in_c, to);
-        return;
-    }
-    while (positions > 0) {
-        const int32_t end = w->kernel_w - j < positions ? w->kernel_w : j + positions;
-        to = conv2d_v7m_pack_padded(p, in, at, i++, j, end, to);
-        positions -= end - j;
-        j = 0;
-    }
 }
 
 typedef void conv2d_v7m_function(const uint32_t *x, const uint8_t *w, int8_t *out, const conv2d_v7m_out *pixels);
 
 static inline void conv2d_v7m_whole(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, uint32_t *x,
                                     conv2d_v7m_function *channels) {
-    const int32_t positions = p->window.kernel_h * p->window.kernel_w;
+    const edgeq_window *w = &p->window;
     int8_t *to = out;
     conv2d_v7m_windows at;
-    conv2d_v7m_begin(&p->window, &at);
+    conv2d_v7m_begin(w, &at);
     while (conv2d_v7m_next(p, &at)) {
-        conv2d_v7m_gather(p, in, &at, 0, positions, x);
+        if (at.inside) {
+            conv2d_v7m_pack_inside(p, in, &at, 0, 0, w->kernel_h, w->kernel_w * p->in_c, x);
+        } else {
+            uint32_t *end = x;
+            for (int32_t i = 0; i < w->kernel_h; i++) {
+                end = conv2d_v7m_pack_padded(p, in, &at, i, 0, w->kernel_w, end);
+            }
+        }
         channels(x, p->weight, to, &at.out);
         to += CONV2D_V7M_PIXELS * p->out_c;
     }
-    edgeq_v7m_clamp(out, p->window.out_h * p->window.out_w * p->out_c, p->lo, p->hi);
+    edgeq_v7m_clamp(out, w->out_h * w->out_w * p->out_c, p->lo, p->hi);
 }
 
 EDGEQ_KERNEL void edgeq_conv2d_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, void *scratch) {
@@ -389,13 +388,29 @@ EDGEQ_KERNEL void edgeq_conv2d_sparse_v7m(const edgeq_conv2d_v7m_params *p, cons
     conv2d_v7m_whole(p, in, out, (uint32_t *)scratch, conv2d_v7m_sparse_channels);
 }
 
+/* Packs `positions` positions of the kernel from `first`. */
+static void conv2d_v7m_pack_part(const edgeq_conv2d_v7m_params *p, const int8_t *in, const conv2d_v7m_windows *at,
+                                 int32_t first, int32_t positions, uint32_t *x) {
+    const int32_t columns = p->window.kernel_w;
+    int32_t i = first / columns, j = first - i * columns;
+    while (positions > 0) {
+        const int32_t n = columns - j < positions ? columns - j : positions;
+        x = at->inside ? conv2d_v7m_pack_inside(p, in, at, i, j, 1, n * p->in_c, x)
+                       : conv2d_v7m_pack_padded(p, in, at, i, j, j + n, x);
+        positions -= n;
+        i++;
+        j = 0;
+    }
+}
+
 EDGEQ_KERNEL void edgeq_conv2d_parts_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, void *scratch) {
-    const int32_t positions = p->window.kernel_h * p->window.kernel_w;
-    conv2d_v7m_sums *const sums = (conv2d_v7m_sums *)scratch;
-    uint32_t *x = (uint32_t *)(sums + 2 * p->out_c);
+    const edgeq_window *w = &p->window;
+    const int32_t positions = w->kernel_h * w->kernel_w;
+    conv2d_v7m_sums *const sums = (conv2d_v7m_sums *)scratch, *const end = sums + 2 * p->out_c;
+    uint32_t *const x = (uint32_t *)end;
     int8_t *to = out;
     conv2d_v7m_windows at;
-    conv2d_v7m_begin(&p->window, &at);
+    conv2d_v7m_begin(w, &at);
     while (conv2d_v7m_next(p, &at)) {
         for (int32_t o = 0; o < p->out_c; o++) {
             const uint32_t bias = (uint32_t)p->bias[o];
@@ -405,14 +420,14 @@ EDGEQ_KERNEL void edgeq_conv2d_parts_v7m(const edgeq_conv2d_v7m_params *p, const
         }
         const uint8_t *weight = p->weight;
         for (int32_t first = 0; first < positions; first += p->part) {
-            const int32_t n = positions - first < p->part ? positions - first : p->part;
-            conv2d_v7m_gather(p, in, &at, first, n, x);
-            weight = conv2d_v7m_part(x, weight, sums, sums + 2 * p->out_c);
+            const int32_t left = positions - first;
+            conv2d_v7m_pack_part(p, in, &at, first, left < p->part ? left : p->part, x);
+            weight = conv2d_v7m_part(x, weight, sums, end);
         }
         for (int32_t o = 0; o < p->out_c; o++) {
             conv2d_v7m_write(sums + 2 * o, p->shift[o], to + o, &at.out);
         }
         to += CONV2D_V7M_PIXELS * p->out_c;
     }
-    edgeq_v7m_clamp(out, p->window.out_h * p->window.out_w * p->out_c, p->lo, p->hi);
+    edgeq_v7m_clamp(out, w->out_h * w->out_w * p->out_c, p->lo, p->hi);
 }

@@ -69,7 +69,7 @@ typedef struct {
 
 /* As edgeq_depthwise_conv2d_3x3_dsp, for Armv7-M; also for one channel. scratch: 4 * line * ((band - 1) * stride_h + 3) bytes,
  * aligned to 4. in and out may be the same memory where band is out_h and strides are 1 with padding that keeps the size. */
-void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_3x3_v7m_params *params, const int8_t *in, int8_t *out,
+void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_3x3_v7m_params *p, const int8_t *in, int8_t *out,
                                     void *scratch);
 
 typedef struct {
