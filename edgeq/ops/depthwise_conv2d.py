@@ -10,10 +10,13 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import Node, Shape, Tensor
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation, random_linear
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
 from edgeq.ops._window import Window
+
+BLOCK = 32  # channels that the portable kernel takes at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +110,11 @@ class DepthwiseKernel(Kernel):
     def cost(self, node: Node) -> float:
         return 8.0 * node.macs
 
-    def overlays(self, node: Node) -> dict[int, int]:
+    def access(self, node: Node) -> Access | None:
         assert isinstance(node.op, DepthwiseConv2d)
-        w = node.op.window
-        own_pixel = w.taps == 1 and w.strides == (1, 1) and not w.padded  # a pixel is read only to write itself
-        return {0: 0} if own_pixel and node.inputs[0].shape == node.output.shape else {}
+        channels, outputs = node.inputs[0].shape[2], node.output.shape[2]
+        blocks = np.arange(outputs) // BLOCK
+        return windowed(node.op.window, node.inputs[0].shape, blocks.reshape(channels, -1).max(1), blocks)
 
 
 def cases() -> Iterator[Node]:
