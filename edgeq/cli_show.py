@@ -145,13 +145,14 @@ def show_build(model: CompiledModel, folder: str, verbose: bool) -> None:
 
 def _totals(model: CompiledModel, sqnr: Mapping[str, float], folder: str) -> list[tuple[str, str]]:
     m, checked = model.manifest, model.check
+    data, code = m["constant_bytes"], m["code_bytes"]
     ram, bound = m["arena_bytes"], m["arena_lower_bound"]
     outputs = ", ".join(f"{decibels(db)} at {printable(n)}" for n, db in output_sqnr(m, sqnr).items())
     proof = "not checked (--no-check)"
     if checked:
         proof = f"C equals the reference bit for bit: {checked.elements:,} output bytes on {checked.vectors:,} inputs"
     return [
-        ("flash", f"{m['constant_bytes']:,} bytes ({kib(m['constant_bytes'])}) of constants; code comes on top"),
+        ("flash", f"{data:,} bytes of constants, about {code:,} of kernels ({kib(data + code)})"),
         ("RAM", f"{ram:,} bytes ({kib(ram)}) of arena, {'the lower bound' if ram <= bound else f'at least {bound:,}'}"),
         ("MACs", f"{m['macs']:,}"),
         ("SQNR", f"{outputs or 'not measured'}, on calibration samples"),
@@ -181,7 +182,7 @@ def show_inspection(found: Mapping[str, Any]) -> None:
         out.print(layers)
         print()
     if found["targets"]:
-        targets = _table("target", ">flash (constants)", ">RAM (arena)", "")
+        targets = _table("target", ">flash", ">RAM (arena)", "")
         for name, need in found["targets"].items():
             targets.add_row(name, count(need["flash_bytes"]), count(need["arena_bytes"]), "estimated")
         out.print(targets)

@@ -110,7 +110,7 @@ def tiles(model: Reported, sqnr: Mapping[str, float]) -> list[dict[str, str]]:
         {"name": "RAM (arena)", "value": f"{plan.arena_bytes:,} B",
          "note": f"{kib(plan.arena_bytes)}; {bound}", "kind": ""},
         {"name": "Flash (constants)", "value": f"{m['constant_bytes']:,} B",
-         "note": f"{kib(m['constant_bytes'])}; code comes on top", "kind": ""},
+         "note": f"{kib(m['constant_bytes'])}; about {m['code_bytes']:,} B of kernels", "kind": ""},
         {"name": "Multiply-accumulates", "value": f"{m['macs']:,}", "note": "one inference", "kind": ""},
         {"name": "Output SQNR", "value": decibels(worst), "note": "on calibration samples", "kind": ""},
         {"name": "C against reference", "value": "bit-exact" if checked else "not checked", "note": proof,

@@ -157,6 +157,8 @@ class Array:
     data: np.ndarray
 
 
+POINTER = 4  # bytes, on the targets; fields of params structs take about as much
+
 Params = dict[str, "int | Array | Params"]
 
 
@@ -225,6 +227,17 @@ class Kernel:
         names = [t.name for t in node.inputs]
         reads = {i: np.max([access.reads[k] for k, n in enumerate(names) if n == names[i]], axis=0) for i in access.reads}
         return Access(reads, access.writes)
+
+
+def constant_bytes(kernel: Kernel, node: Node) -> int:
+    """Bytes of flash that a kernel's parameters for the node take, arrays and all."""
+    return sum(POINTER + _flash(call.params) for call in kernel.calls(node))
+
+
+def _flash(value: int | Array | Params) -> int:
+    if isinstance(value, dict):
+        return sum(map(_flash, value.values()))
+    return value.data.nbytes + POINTER if isinstance(value, Array) else POINTER
 
 
 __all__ = [

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from edgeq import ops
 from edgeq.errors import EdgeqError, UnsupportedModel
 from edgeq.ir import IntGraph, Node
-from edgeq.ops._base import Kernel
+from edgeq.ops._base import Kernel, constant_bytes
+from edgeq.plan.code import code_bytes
 from edgeq.plan.order import best_order
 from edgeq.plan.place import blocks, lifetimes, meetings, place
 from edgeq.targets import Target
@@ -45,6 +46,7 @@ class Plan:
 
     graph: IntGraph
     target: Target
+    optimize: str
     steps: tuple[Step, ...]
     offsets: Mapping[str, int]
     arena_bytes: int
@@ -64,9 +66,39 @@ def choose(node: Node, target: Target) -> tuple[Choice, ...]:
     return tuple(sorted((Choice(k, k.cost(node)) for k in able), key=lambda c: c.cost))
 
 
-def make_plan(graph: IntGraph, target: Target) -> Plan:
-    """Chooses kernels, order and addresses for the graph, and checks the result."""
+def smallest(nodes: Sequence[Node], choices: Mapping[str, tuple[Choice, ...]], target: Target) -> set[str]:
+    """The kernel functions, among those that can run the nodes of one operator, that take the fewest bytes of flash:
+    their code, once each, and the constants of the nodes. Exact: every set of functions is tried."""
+    constants = {n.name: {c.kernel.function: constant_bytes(c.kernel, n) for c in choices[n.name]} for n in nodes}
+    functions = sorted({f for known in constants.values() for f in known})
+    best: tuple[int, tuple[str, ...]] | None = None
+    for some in (s for count in range(1, len(functions) + 1) for s in combinations(functions, count)):
+        if all(any(f in known for f in some) for known in constants.values()):
+            data = sum(min(known[f] for f in some if f in known) for known in constants.values())
+            flash = code_bytes(some, target, "size") + data
+            best = min(best, (flash, some)) if best else (flash, some)
+    return set(best[1]) if best else set()
+
+
+def make_choices(graph: IntGraph, target: Target, optimize: str) -> dict[str, tuple[Choice, ...]]:
+    """Node name -> the kernels that can run it, the one that will first."""
     choices = {node.name: choose(node, target) for node in graph.nodes}
+    if optimize == "size":
+        by_op: dict[str, list[Node]] = {}
+        for node in graph.nodes:
+            if choices[node.name]:
+                by_op.setdefault(node.op.name, []).append(node)
+        for nodes in by_op.values():
+            kept = smallest(nodes, choices, target)
+            for node in nodes:
+                choices[node.name] = tuple(sorted(choices[node.name], key=lambda c: (
+                    c.kernel.function not in kept, constant_bytes(c.kernel, node), c.cost)))  # fmt: skip
+    return choices
+
+
+def make_plan(graph: IntGraph, target: Target, optimize: str = "speed") -> Plan:
+    """Chooses kernels, order and addresses for the graph, and checks the result. optimize: for speed or size."""
+    choices = make_choices(graph, target, optimize)
     chosen = {name: c[0].kernel for name, c in choices.items() if c}
     by_name = {node.name: node for node in graph.nodes}
     overlaps = {name: kernel.overlaps(by_name[name]) for name, kernel in chosen.items()}
@@ -74,7 +106,7 @@ def make_plan(graph: IntGraph, target: Target) -> Plan:
     order = best_order(graph, overlaps, scratch)
     offsets, arena_bytes, bound = place(blocks(graph, order, scratch), meetings(graph, order, overlaps))
     steps = tuple(Step(n, choices[n.name], scratch.get(n.name, 0), offsets.get(f"scratch:{n.name}", 0)) for n in order)
-    return check_plan(Plan(graph, target, steps, offsets, max(arena_bytes, 4), bound))
+    return check_plan(Plan(graph, target, optimize, steps, offsets, max(arena_bytes, 4), bound))
 
 
 def check_plan(plan: Plan) -> Plan:
