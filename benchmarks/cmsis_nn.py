@@ -3,7 +3,8 @@
     python benchmarks/cmsis_nn.py [--core cortex-m4 ...]
 
 The sources (version 4.0.0, what BakeNN uses of it) come with BakeNN's wheel; flags, board and counter are those of edgeq's
-kernels in layers.py. Multipliers stand for powers of two, so outputs equal edgeq's reference but for the rounding of ties.
+kernels in layers.py. On Helium this version takes a slow path for groups of pixels that touch padding. Multipliers stand for
+powers of two, so outputs equal edgeq's reference but for the rounding of ties.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def job(node: Node) -> Job | None:
                   dims("result", 1, 1, 1, n),
                   f"const cmsis_nn_fc_params p = {{{-node.inputs[0].zero_point}, 0, 0, {{{op.lo}, {op.hi}}}}};",
                   "const cmsis_nn_per_tensor_quant_params q = {multiplier[0], shift[0]};",
-                  "arm_fully_connected_s8(&context, &p, &q, &in, in0, &filter, weight, &bias_dims, bias, &result, out);"]  # fmt: skip
+                  "arm_fully_connected_s8("
+                  "&context, &p, &q, &in, in0, &filter, weight, &bias_dims, bias, &result, out);"]  # fmt: skip
         return Job(node, "", "\n".join(lines))
     if op.name not in ("conv2d", "depthwise_conv2d", "avg_pool", "max_pool"):
         return None
@@ -76,7 +78,8 @@ def job(node: Node) -> Job | None:
               f"const cmsis_nn_{kind}_params p = "
               f"{{{-node.inputs[0].zero_point}, 0, {multiple}{tiles}, {{1, 1}}, {{{op.lo}, {op.hi}}}}};",
               "const cmsis_nn_per_channel_quant_params q = {multiplier, shift};",
-              f"arm_{function}_wrapper_s8(&context, &p, &q, &in, in0, &filter, weight, &bias_dims, bias, &result, out);"]  # fmt: skip
+              f"arm_{function}_wrapper_s8("
+              "&context, &p, &q, &in, in0, &filter, weight, &bias_dims, bias, &result, out);"]  # fmt: skip
     return Job(node, "", "\n".join(lines))
 
 

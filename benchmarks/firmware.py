@@ -119,17 +119,16 @@ class Measured:
 
     def flash(self) -> dict[str, int]:
         """Bytes by what they are for; `over` is what comes on top of the weights and biases."""
-        size = {"kernels": 0, "model code": 0, "weights, tables": 0, "structs": 0, "libraries": 0}
-        for (file, kind), n in self.run.sections.items():
-            if file.startswith("edgeq_"):
-                size["kernels" if kind == TEXT else "weights, tables"] += n
-            elif file == "net_weights.c":
-                size["weights, tables"] += n
-            elif file == "net.c":
-                size["model code" if kind == TEXT else "structs"] += n
-            else:
-                size["libraries"] += n
-        return {**size, "flash": self.run.flash, "over": self.run.flash - self.weight_bytes}
+
+        def size(files: str, *kinds: str) -> int:
+            return sum(n for (file, kind), n in self.run.sections.items() if re.fullmatch(files, file) and kind in kinds)
+
+        tables = size(r"(edgeq_|net_weights)\w*\.c", CONSTANTS)
+        return {
+            "kernels": size(r"edgeq_\w+\.c", TEXT), "model code": size(r"net\.c", TEXT), "weights, biases": self.weight_bytes,
+            "packing, tables": tables - self.weight_bytes, "structs": size(r"net\.c", CONSTANTS),
+            "libraries": size(r".*\(.*", TEXT, CONSTANTS), "flash": self.run.flash, "over": self.run.flash - self.weight_bytes,
+        }  # fmt: skip
 
 
 def measure(model: edgeq.CompiledModel, core: str, x: np.ndarray, optimize: str = "-O2", layers: bool = False) -> Measured:

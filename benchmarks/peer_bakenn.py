@@ -3,8 +3,8 @@
     python peer_bakenn.py MODEL.onnx CALIB.npy FOLDER
 
 BakeNN captures PyTorch models. This makes its float graph from ONNX instead, for the operators of the shared models; all
-that follows (calibration, quantisation, kernel selection, C) is BakeNN's own. Leaves FOLDER/portable, FOLDER/static and
-FOLDER/cmsis_nn with C, and FOLDER/input, the first calibration samples as the C takes them.
+that follows (calibration, quantisation, kernel selection, C) is BakeNN's own. Leaves the C in folders named as OPTIONS, and
+`input`, the calibration samples as the C takes them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ STATIC, M4 = bakenn.KernelPolicy.STATIC_PRIORITY, bakenn.CORTEX_M4
 OPTIONS = {
     "portable": bakenn.CBackendOptions(),
     "static": bakenn.CBackendOptions(kernel_policy=STATIC, target=M4),
+    "static_any": bakenn.CBackendOptions(kernel_policy=STATIC),
     "cmsis_nn": bakenn.CBackendOptions(kernel_policy=STATIC, enable_cmsis_nn=True, target=M4),
 }
 ACTIVATION = {4: fg.FloatLayout.NCHW, 2: fg.FloatLayout.NC}

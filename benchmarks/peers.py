@@ -1,6 +1,6 @@
 """Other generators' C of the shared models, on the same emulated cores, with the same compiler and flags, counted the same way.
 
-    python benchmarks/peers.py [MODEL ...] [--core cortex-m4 ...]
+    python benchmarks/peers.py [MODEL ...] [--core cortex-m4 ...] [--optimize O2 O3]
 
 emx-onnx-cgen (float C) and BakeNN (int8 C, portable and with CMSIS-NN) come from PyPI into benchmarks/.venv. The float code
 gets the core's FPU where it has one. Their outputs are compared with onnxruntime's before they count for anything.
@@ -14,6 +14,7 @@ import math
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from common import ROOT, TASKS, Row, calibration, compiled, in_parallel, model_file, report
-from firmware import build_and_run, measure
+from firmware import Run, build_and_run, measure
 
 from edgeq.errors import EdgeqError
 from edgeq.onnx_side.runner import Runner
@@ -30,7 +31,8 @@ from edgeq.onnx_side.runner import Runner
 PACKAGES = ("emx-onnx-cgen==1.4.0", "bakenn==1.0.0")
 VENV = ROOT / "benchmarks" / ".venv"
 SAMPLES = 3
-CORES = ("cortex-m0", "cortex-m3", "cortex-m4")
+LEVELS = ("O2", "O3")
+CORES = ("cortex-m0", "cortex-m4")
 FPU = {core: ("-mfloat-abi=hard", fpu) for core, fpu in (
     ("cortex-m4", "-mfpu=fpv4-sp-d16"), ("cortex-m7", "-mfpu=fpv5-sp-d16"), ("cortex-m33", "-mfpu=fpv5-sp-d16"))}  # fmt: skip
 DSP = ("cortex-m4", "cortex-m7", "cortex-m33")  # what BakeNN's CMSIS-NN overlay is for
@@ -171,7 +173,7 @@ def bakenn_program(short: str, core: str, kind: str) -> Program:
     if kind == "cmsis_nn" and core not in DSP:
         raise EdgeqError("for Armv7E-M only")
     root = bakenn(short)
-    folder = root / kind
+    folder = root / ("static_any" if kind == "static" and core not in DSP else kind)
     header = (folder / "bknn_peer.h").read_text()
     macro = {name: float.fromhex(v.rstrip("uf")) if "x" in v else int(v.rstrip("u"))
              for name, v in re.findall(r"#define BKNN_PEER_(\w+) (-?[\dx][^ \n]*)$", header, re.M)}  # fmt: skip
@@ -214,55 +216,52 @@ def likeness(exact: np.ndarray, got: np.ndarray) -> tuple[float, str]:
     return float(cosine.min()), f"{(exact.argmax(1) == got.argmax(1)).sum()}/{len(exact)}"
 
 
-def row(short: str, core: str, peer: str) -> Row:
-    """One peer's figures; where it cannot run, why, in place of the instructions."""
-    blank = dict.fromkeys(("ratio", "model cycles M", "flash bytes", "RAM bytes", "stack bytes", "cosine", "same top-1"), "-")
-    start = {"core": core, "model": short, "program": peer}
-    try:
-        program = PEERS[peer](short, core)
-        folder = programs().parent / "generated" / f"main-{peer}-{short}-{core}".replace(" ", "_")
-        folder.mkdir(parents=True, exist_ok=True)
-        main = folder / "main.c"
+def run_peer(short: str, core: str, level: str, peer: str) -> Row:
+    """One peer's figures. Raises EdgeqError where it cannot run."""
+    program = PEERS[peer](short, core)
+    with tempfile.TemporaryDirectory(prefix="edgeq_peer_") as name:
+        main = Path(name) / "main.c"
         main.write_text(program.main)
         run = build_and_run(core, [main, *program.sources], program.include, program.data, program.defines,
-                            extra=program.options)  # fmt: skip
-    except EdgeqError as e:
-        return {**start, "instructions M": str(e).splitlines()[0][:60], **blank}
+                            f"-{level}", program.options)  # fmt: skip
     exact = float_outputs(short)
-    cosine, top = likeness(exact, program.decode(run.output).reshape(exact.shape))
-    cycles = run.counts[0].cycles / 1e6 if core == "cortex-m4" else "-"
-    return {**start, "instructions M": run.counts[0].instructions / 1e6, **blank, "model cycles M": cycles,
-            "flash bytes": run.flash, "RAM bytes": program.ram, "stack bytes": run.stack,
-            "cosine": f"{cosine:.4f}", "same top-1": top}  # fmt: skip
+    got = program.decode(run.output).reshape(exact.shape)
+    return figures(run, core, program.ram, *likeness(exact, got))
 
 
-def own_row(short: str, core: str) -> Row:
+def run_edgeq(short: str, core: str, level: str) -> Row:
     """edgeq's figures, as a peer's."""
     model, x = compiled(short), calibration(short)[:SAMPLES]
-    measured = measure(model, core, x[0])
+    measured = measure(model, core, x[0], f"-{level}")
     exact = float_outputs(short)
-    cosine, top = likeness(exact, model.run_reference(x).reshape(exact.shape))
-    return {"core": core, "model": short, "program": "edgeq", "instructions M": measured.counts.instructions / 1e6,
-            "ratio": "1", "model cycles M": measured.counts.cycles / 1e6 if core == "cortex-m4" else "-",
-            "flash bytes": measured.run.flash, "RAM bytes": measured.plan.arena_bytes, "stack bytes": measured.run.stack,
-            "cosine": f"{cosine:.4f}", "same top-1": top}  # fmt: skip
+    return figures(measured.run, core, measured.plan.arena_bytes, *likeness(exact, model.run_reference(x).reshape(exact.shape)))
 
 
-def rows(short: str, core: str) -> Iterator[Row]:
+def figures(run: Run, core: str, ram: int, cosine: float, top: str) -> Row:
+    """The columns that are measured."""
+    counts = run.counts[0]
+    return {"instructions M": counts.instructions / 1e6, "ratio": "-",
+            "model cycles M": counts.cycles / 1e6 if core == "cortex-m4" else "-", "flash bytes": run.flash,
+            "RAM bytes": ram, "stack bytes": run.stack, "cosine": f"{cosine:.4f}", "same top-1": top}  # fmt: skip
+
+
+def rows(short: str, core: str, level: str) -> Iterator[Row]:
     """edgeq, then the peers, with how many times edgeq's instructions they take."""
-    own = own_row(short, core)
-    yield own
+    start = {"core": core, "flags": f"-{level}", "model": short}
+    own = run_edgeq(short, core, level)
+    yield {**start, "program": "edgeq", **own}
     for peer in PEERS:
-        found = row(short, core, peer)
-        if isinstance(found["instructions M"], float):
+        try:
+            found = run_peer(short, core, level, peer)
             found["ratio"] = f"{found['instructions M'] / own['instructions M']:.2f}"
-        yield found
+        except EdgeqError as e:
+            found = {**dict.fromkeys(own, "-"), "instructions M": str(e).splitlines()[0][:80]}
+        yield {**start, "program": peer, **found}
 
 
-def model_rows(task: tuple[str, list[str]]) -> list[Row]:
-    """A model's rows, by core."""
-    short, cores = task
-    return [r for core in cores for r in rows(short, core)]
+def model_rows(task: tuple[str, str, str]) -> list[Row]:
+    """rows, for a worker."""
+    return list(rows(*task))
 
 
 def main() -> None:
@@ -270,13 +269,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Other generators' C of the shared models on emulated cores.")
     parser.add_argument("models", nargs="*", default=list(TASKS))
     parser.add_argument("--core", nargs="*", default=list(CORES), help="edgeq targets")
+    parser.add_argument("--optimize", nargs="*", default=list(LEVELS), help="O2, O3, Os")
     args = parser.parse_args()
-    programs()
-    found = [r for part in in_parallel(model_rows, [(short, args.core) for short in args.models]) for r in part]
-    found.sort(key=lambda r: args.core.index(r["core"]))
-    notes = (f"RAM: arena, or static arrays, and the caller's buffers. cosine and top-1: "
-             f"against onnxruntime, on {SAMPLES} samples. Cycles: a model of a Cortex-M4, derived from the instructions.")  # fmt: skip
-    report("peers", "Generators beside edgeq: QEMU, gcc -O2, instructions of one inference", found, notes)
+    in_parallel(bakenn, args.models)
+    tasks = [(short, core, level) for core in args.core for level in args.optimize for short in args.models]
+    found = [row for part in in_parallel(model_rows, tasks) for row in part]
+    notes = ("ratio: to edgeq's instructions. RAM: arena, or static arrays, and the caller's buffers. cosine and top-1: against "
+             f"onnxruntime, on {SAMPLES} samples. Cycles: of a Cortex-M4 model, derived from the instructions.")  # fmt: skip
+    report("peers", "Generators beside edgeq: QEMU, gcc, instructions of one inference", found, notes)
 
 
 if __name__ == "__main__":

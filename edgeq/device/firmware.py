@@ -24,8 +24,8 @@ def compile_firmware(
 ) -> Path:  # fmt: skip
     """Links `sources`, one of which has main, for the board. -> out.
 
-    They may use runtime_c/device/semihost.h. extra: options that come last. Raises BadInput where the board does not run the target's code, BuildFailed
-    with the compiler's first error.
+    They may use runtime_c/device/semihost.h. extra: options that come last. Raises BadInput where the board does not run
+    the target's code, BuildFailed with the compiler's first error.
     """
     if target.name not in board.targets:
         raise BadInput(f"does not run code for {target.name}", node=board.name, hint=f"targets: {', '.join(board.targets)}")
