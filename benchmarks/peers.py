@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import math
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,6 +32,7 @@ from edgeq.onnx_side.runner import Runner
 
 PACKAGES = ("emx-onnx-cgen==1.4.0", "bakenn==1.0.0")
 VENV = ROOT / "benchmarks" / ".venv"
+BAKENN = Path(__file__).with_name("peer_bakenn.py")
 SAMPLES = 3
 LEVELS = ("O2", "O3")
 CORES = ("cortex-m0", "cortex-m4")
@@ -66,7 +69,7 @@ def programs() -> Path:
 def generated(short: str, what: str, generate: Callable[[Path], None]) -> Path:
     """A folder of generated C, kept beside the peers' programs until model or generator change."""
     parts = [model_file(short).read_bytes(), calibration(short).tobytes(), " ".join(PACKAGES).encode()]
-    parts += [Path(__file__).with_name(name).read_bytes() for name in ("peers.py", "peer_bakenn.py")]
+    parts += [inspect.getsource(generate).encode(), BAKENN.read_bytes()]
     folder = programs().parent / "generated" / f"{what}-{short}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,8 +131,7 @@ def bakenn(short: str) -> Path:
     def generate(folder: Path) -> None:
         (folder / "model.onnx").write_bytes(compiled(short).float_model)
         np.save(folder / "calib.npy", calibration(short))
-        script = Path(__file__).with_name("peer_bakenn.py")
-        command = [str(programs() / "python"), str(script), "model.onnx", "calib.npy", "."]
+        command = [str(programs() / "python"), str(BAKENN), "model.onnx", "calib.npy", "."]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise EdgeqError(f"BakeNN: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
@@ -259,6 +261,13 @@ def rows(short: str, core: str, level: str) -> Iterator[Row]:
         yield {**start, "program": peer, **found}
 
 
+def generate_all(short: str) -> None:
+    """Leaves generated C for workers to find. What fails will fail again, and be reported, where it is needed."""
+    emx(short)
+    with suppress(EdgeqError):
+        bakenn(short)
+
+
 def model_rows(task: tuple[str, str, str]) -> list[Row]:
     """rows, for a worker."""
     return list(rows(*task))
@@ -271,11 +280,12 @@ def main() -> None:
     parser.add_argument("--core", nargs="*", default=list(CORES), help="edgeq targets")
     parser.add_argument("--optimize", nargs="*", default=list(LEVELS), help="O2, O3, Os")
     args = parser.parse_args()
-    in_parallel(bakenn, args.models)
+    programs()
+    in_parallel(generate_all, args.models)
     tasks = [(short, core, level) for core in args.core for level in args.optimize for short in args.models]
     found = [row for part in in_parallel(model_rows, tasks) for row in part]
-    notes = ("ratio: to edgeq's instructions. RAM: arena, or static arrays, and the caller's buffers. cosine and top-1: against "
-             f"onnxruntime, on {SAMPLES} samples. Cycles: of a Cortex-M4 model, derived from the instructions.")  # fmt: skip
+    notes = ("ratio: to edgeq's instructions. RAM: arena, or static arrays, and the caller's buffers. cosine and top-1: "
+             f"against onnxruntime, on {SAMPLES} samples. Cycles: of a Cortex-M4 model, derived from instructions.")  # fmt: skip
     report("peers", "Generators beside edgeq: QEMU, gcc, instructions of one inference", found, notes)
 
 

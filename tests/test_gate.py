@@ -47,7 +47,7 @@ def test_the_baseline_has_a_row_for_each_model_and_core() -> None:
 @pytest.mark.parametrize("core", CORES)
 def test_flash_is_all_but_the_harness(core: str, tmp_path: Path) -> None:
     """Code and constants by source, with the library's members that a source needs; nothing of main.c and start-up."""
-    lines = "static char b[64]; char *a(int n) { memmove(b, table + n, (size_t)n); return b; }"
+    lines = "static char b[64]; char *a(int n) { memcpy(b, table + n, (size_t)n); return b; }"
     (tmp_path / "a.c").write_text(f"#include <string.h>\nconst char table[1000] = {{1}}; int start = 5;\n{lines}\n")
     main = """#include "semihost.h"
         static const char unseen[500] = {1, 2};
@@ -62,5 +62,6 @@ def test_flash_is_all_but_the_harness(core: str, tmp_path: Path) -> None:
     run = build_and_run(core, tmp_path.glob("*.c"), [], b"")
     assert run.sections["a.c", CONSTANTS] == 1004
     assert 8 <= run.sections["a.c", TEXT] <= 60
-    assert {"memmove" in file for file, _ in run.sections.keys() - {("a.c", TEXT), ("a.c", CONSTANTS)}} == {True}
+    (library,) = run.sections.keys() - {("a.c", TEXT), ("a.c", CONSTANTS)}
+    assert "memcpy" in library[0]
     assert len(run.counts) == 1 and run.flash == sum(run.sections.values())
