@@ -82,7 +82,8 @@ def main() -> None:
     worse, better = compare(baseline, measured)
     if compiler() != stored["compiler"]:
         print(f"The compilers differ, so numbers may: here {compiler()}, in the baseline {stored['compiler']}")
-    print("\n".join([*(f"worse   {line}" for line in worse), *(f"better  {line}" for line in better)]))
+    for line in [*(f"worse   {text}" for text in worse), *(f"better  {text}" for text in better)]:
+        print(line)
     print(f"{len(measured)} rows{'' if shared else f' ({OWN} only: no models in {MODELS})'}: "
           f"{len(worse)} worse, {len(better)} better by more than 1 %")  # fmt: skip
     if worse or better:

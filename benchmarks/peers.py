@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from common import ROOT, TASKS, Row, calibration, compiled, in_parallel, model_file, report
+from common import ROOT, TASKS, Row, calibration, compiled, in_parallel, loader, model_file, report
 from firmware import Run, build_and_run, measure
 
 from edgeq.errors import EdgeqError
@@ -280,12 +280,13 @@ def main() -> None:
     parser.add_argument("--core", nargs="*", default=list(CORES), help="edgeq targets")
     parser.add_argument("--optimize", nargs="*", default=list(LEVELS), help="O2, O3, Os")
     args = parser.parse_args()
+    loader()
     programs()
     in_parallel(generate_all, args.models)
     tasks = [(short, core, level) for core in args.core for level in args.optimize for short in args.models]
     found = [row for part in in_parallel(model_rows, tasks) for row in part]
     notes = ("ratio: to edgeq's instructions. RAM: arena, or static arrays, and the caller's buffers. cosine and top-1: "
-             f"against onnxruntime, on {SAMPLES} samples. Cycles: of a Cortex-M4 model, derived from instructions.")  # fmt: skip
+             f"against onnxruntime, on {SAMPLES} samples. Cycles: a Cortex-M4 model, derived from instructions.")  # fmt: skip
     report("peers", "Generators beside edgeq: QEMU, gcc, instructions of one inference", found, notes)
 
 
