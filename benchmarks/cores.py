@@ -33,7 +33,7 @@ GOALS = {
 }
 CYCLES_GOAL = {"cortex-m4": (18.5, 4.3, 11.5, 0.42)}
 FLASH_GOAL = {"cortex-m4": (12000, 12000, 14000, 6000)}
-SPEED_NOTES = "ratio: TFLite Micro's instructions over edgeq's. Cycles: of a Cortex-M4 model, derived from the instructions."
+SPEED_NOTES = "Goals and TFLite Micro's counts: -O2. ratio: to edgeq's. Cycles: a Cortex-M4 model, derived from instructions."
 MEMORY_NOTES = (
     "over: flash without the int8 weights and int32 biases themselves. libraries: memcpy, memset and their kin, where the "
     "model's code is the first to need them. stack: high-water mark, with main's and the start-up code's."
