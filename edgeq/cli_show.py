@@ -130,17 +130,21 @@ def show_build(model: CompiledModel, folder: str, verbose: bool) -> None:
     """The per-layer table, then what the whole costs and how good it is."""
     m, sqnr = model.manifest, {s.name: s.sqnr_db for s in model.layer_sqnr}
     worst = worst_drop(m["layers"], sqnr)
-    extra = ("~instead of", "~ONNX nodes") if verbose else ()
-    table = _table(">#", "kernel", "in", "out", ">MACs", ">instr/MAC", ">flash", ">scratch", "output", ">SQNR", *extra)
+    table = _table(">#", "kernel", "in", "out", ">MACs", ">instr/MAC", ">flash", ">scratch", "output", ">SQNR")
     for x in m["layers"]:
         db = decibels(sqnr[x["name"]]) if x["name"] in sqnr else "-"
         row = [str(x["index"]), (x["kernel"] or "(no code)").removeprefix("edgeq_"),
                ", ".join(map(shape_text, x["input_shapes"])), shape_text(x["output_shape"]), count(x["macs"]), per_mac(x),
                count(x["flash_bytes"]), count(x["scratch_bytes"]), quantization(x)]  # fmt: skip
-        last = [why(x, 1), _nodes(x["onnx_nodes"])] if verbose else []
-        table.add_row(*row, Text(db, style="yellow" if x["name"] == worst else ""), *last)
+        table.add_row(*row, Text(db, style="yellow" if x["name"] == worst else ""))
     console().print(table)
     print()
+    if verbose:
+        choices = _table(">#", "instead of", "~ONNX nodes")
+        for x in m["layers"]:
+            choices.add_row(str(x["index"]), why(x, 2), _nodes(x["onnx_nodes"]))
+        console().print(choices)
+        print()
     _facts(_totals(model, sqnr, folder))
 
 
