@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
-BENCHMARKS := benchmarks/models.py benchmarks/cores.py benchmarks/tool.py benchmarks/host_speed.py
+BENCHMARKS := models cores peers layers cmsis_nn tool host_speed
 
 export PIP_NO_INPUT = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -21,7 +21,7 @@ TOOLS := \
   gcc-multilib            '[ $$(uname -m) != x86_64 ] || echo "int main(void){return 0;}" | gcc -m32 -x c -o /dev/null -'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv tools demo test lint bench
+.PHONY: help setup venv tools demo test lint gate bench
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -53,5 +53,8 @@ lint: venv ## style, types, and who may import whom
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
-bench: setup ## the benchmarks
-	@set -e; for program in $(BENCHMARKS); do echo "== $$program"; $(PY) $$program; done
+gate: setup ## fails where models became slower or larger than benchmarks/baseline.json says
+	@$(PY) benchmarks/gate.py
+
+bench: setup ## the benchmarks; tables and JSON in benchmarks/results
+	@set -e; for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(PY) benchmarks/$$name.py; done

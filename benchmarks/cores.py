@@ -1,115 +1,117 @@
-"""Whole models on emulated Cortex-M cores: instructions, model cycles, flash, arena and stack; beside peers' figures.
+"""Whole models on emulated Cortex-M cores: instructions, model cycles, flash by section, arena, scratch and stack.
 
-    python benchmarks/cores.py [MODEL ...] [--core cortex-m4 ...] [--layers]
+    python benchmarks/cores.py [MODEL ...] [--core cortex-m4 ...] [--optimize O2] [--layers]
 
-Instructions are counted exactly in QEMU (benchmarks/plugin); they are not cycles. Model cycles are derived for a
-Cortex-M4 by the table in benchmarks/plugin/count.c. Every output is compared with the reference first.
+Instructions are counted exactly in QEMU (benchmarks/plugin); they are not cycles. Model cycles are derived from them by the
+table in benchmarks/plugin/count.c, which is a Cortex-M4's, and are given for no other core. Every output is compared with
+the reference first. peers.py runs other generators' code of the same models.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from common import TASKS, calibration, model_file, report
-from counting import Counts, count
+from common import TASKS, Row, calibration, compiled, in_parallel, report
+from firmware import Measured, measure
 
-import edgeq
-from edgeq.device import Board, boards, compile_firmware
-from edgeq.reference import execute
-from edgeq.targets import target
-
-CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m33", "cortex-m55")
-# TFLite Micro with CMSIS-NN, gcc 12 -O2, millions of instructions, counted the same way; none measured on M33
-PEER = {
-    "cortex-m0": {"ic": 97.57, "kws": 29.01, "vww": 86.91, "ad": 1.76},
-    "cortex-m3": {"ic": 41.85, "kws": 10.53, "vww": 31.96, "ad": 0.956},
-    "cortex-m4": {"ic": 29.86, "kws": 7.70, "vww": 24.10, "ad": 0.583},
-    "cortex-m55": {"ic": 4.81, "kws": 1.79, "vww": 6.43, "ad": 0.150},
+CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+SHORT = ("ic", "kws", "vww", "ad")
+# TFLite Micro with CMSIS-NN, gcc 12 -O2, millions of instructions, counted the same way; none measured on M7 and M33
+TFLM = {
+    "cortex-m0": (97.57, 29.01, 86.91, 1.76),
+    "cortex-m3": (41.85, 10.53, 31.96, 0.956),
+    "cortex-m4": (29.86, 7.70, 24.10, 0.583),
+    "cortex-m55": (4.81, 1.79, 6.43, 0.150),
 }
-
-MAIN = """
-#include "net.h"
-#include "semihost.h"
-static int8_t arena[NET_ARENA_SIZE] __attribute__((aligned(16)));
-void net_layer_begin(int layer, const void *a) {{ (void)layer; (void)a; {begin} }}
-void net_layer_end(int layer, const void *a) {{ (void)layer; (void)a; {end} }}
-int main(void) {{
-    semihost_read(net_input(arena), NET_INPUT_SIZE);
-    COUNT_BEGIN();
-    net_run(arena);
-    COUNT_END();
-    semihost_write(net_output(arena), NET_OUTPUT_SIZE);
-    return 0;
-}}
-"""
-
-
-def measure(model: edgeq.CompiledModel, board: Board, core: str, x: np.ndarray, layers: bool) -> tuple[list[Counts], int]:
-    """([whole run, then each layer where `layers`], bytes of .text and .rodata of all but main) for one stored input."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for file, text in model.files.items():
-            if file.endswith((".c", ".h")):
-                (folder / file).write_text(text, encoding="utf-8")
-        hooks = {"begin": "COUNT_BEGIN();", "end": "COUNT_END();"} if layers else {"begin": "", "end": ""}
-        (folder / "main.c").write_text(MAIN.format(**hooks))
-        defines = {"EDGEQ_HOOKS": "1"} if layers else {}
-        elf = compile_firmware(board, target(core), sorted(folder.glob("*.c")), [folder], defines, "-O2", folder / "net.elf")
-        output, counts = count(board, elf, x.tobytes())
-        listing = subprocess.run(["arm-none-eabi-nm", "-S", str(elf)], capture_output=True, text=True, check=True).stdout
-    expected = next(iter(execute(model.graph, {next(iter(model.inputs)): x}).values()))
-    if not np.array_equal(np.frombuffer(output, np.int8), expected.ravel()):
-        sys.exit(f"{model.name} on {core}: the output differs from the reference")
-    sizes = re.findall(r"^\w+ (\w+) [tTwWrRdDvV] (net_\w+|edgeq_\w+|l\d\d\w*)$", listing, re.M)
-    return counts, sum(int(size, 16) for size, _ in sizes)
+# at most, with gcc 12 -O2: millions of instructions, millions of model cycles on the M4, flash over the weights and biases
+GOALS = {
+    "cortex-m0": (60, 14, 38, 1.2),
+    "cortex-m3": (26, 6.0, 17, 0.62),
+    "cortex-m4": (13.5, 3.1, 9.2, 0.32),
+    "cortex-m55": (2.4, 0.85, 2.6, 0.06),
+}
+CYCLES_GOAL = {"cortex-m4": (18.5, 4.3, 11.5, 0.42)}
+FLASH_GOAL = {"cortex-m4": (12000, 12000, 14000, 6000)}
+SPEED_NOTES = "Goals and TFLite Micro's counts: -O2. ratio: to edgeq's. Cycles: a Cortex-M4 model, derived from instructions."
+MEMORY_NOTES = (
+    "over: flash without the int8 weights and int32 biases themselves. libraries: memcpy, memset and their kin, where the "
+    "model's code is the first to need them. stack: high-water mark, with main's and the start-up code's."
+)
+Task = tuple[str, list[str], str, bool]
 
 
-def rows(models: list[str], cores: list[str], layers: bool) -> Iterator[dict[str, Any]]:
-    """One row a model and core."""
-    for core in cores:
-        board = next(b for b in boards().values() if core in b.targets)
-        for short in models:
-            x = calibration(short)
-            model = edgeq.compile_model(model_file(short), x, target=core, name="net", run_check=False)
-            counts, flash = measure(model, board, core, next(iter(model.stored(x[:1]).values())), layers)
-            peer = PEER.get(core, {}).get(short)
-            yield {
-                "core": core, "model": short, "instructions M": counts[0].instructions / 1e6,
-                "per MAC": counts[0].instructions / model.manifest["macs"],
-                "TFLM + CMSIS-NN M": "-" if peer is None else f"{peer:g}",
-                "ratio": "-" if peer is None else f"{counts[0].instructions / 1e6 / peer:.2f}",
-                "model cycles M": f"{counts[0].cycles / 1e6:.3f}" if core == "cortex-m4" else "-",
-                "flash bytes": flash, "arena bytes": model.manifest["arena_bytes"],
-                "scratch bytes": max(x["scratch_bytes"] for x in model.manifest["layers"]),
-            }  # fmt: skip
-            if layers:
-                for record, c in zip(model.manifest["layers"], counts[1:], strict=True):
-                    per_mac = c.instructions / record["macs"] if record["macs"] else 0
-                    print(
-                        f"  {record['kernel'] or 'alias':34} {record['output_shape']!s:18} {c.instructions:9,} {per_mac:6.2f}"
-                    )
+def lookup(table: dict[str, Any], core: str, short: str) -> Any:
+    """The figure, or None."""
+    return dict(zip(SHORT, table.get(core, ()), strict=False)).get(short)
+
+
+def against(value: float, goal: float | None) -> str:
+    """The goal, and whether it is met."""
+    return "-" if goal is None else f"{goal:,} {'met' if value <= goal else 'missed'}"
+
+
+def speed_row(core: str, short: str, m: Measured) -> Row:
+    """Instructions and cycles."""
+    count, cycles = m.counts.instructions / 1e6, m.counts.cycles / 1e6
+    peer = lookup(TFLM, core, short)
+    return {
+        "core": core, "model": short, "instructions M": count, "goal": against(count, lookup(GOALS, core, short)),
+        "per MAC": m.counts.instructions / m.macs, "TFLM + CMSIS-NN M": "-" if peer is None else f"{peer:g}",
+        "ratio": "-" if peer is None else f"{peer / count:.2f}",
+        "model cycles M": f"{cycles:.3f}" if core == "cortex-m4" else "-",
+        "cycles goal": against(cycles, lookup(CYCLES_GOAL, core, short)),
+    }  # fmt: skip
+
+
+def memory_row(core: str, short: str, m: Measured) -> Row:
+    """Flash and RAM, in bytes."""
+    flash = m.flash()
+    goal = lookup(FLASH_GOAL, core, short)
+    return {"core": core, "model": short, **flash, "over goal": against(flash["over"], goal),
+            "arena": m.plan.arena_bytes, "scratch": max(s.scratch_bytes for s in m.plan.steps),
+            "stack": m.run.stack}  # fmt: skip
+
+
+def layer_rows(core: str, short: str, m: Measured) -> list[Row]:
+    """A row for each layer."""
+    found: list[Row] = []
+    for step, counts in zip(m.plan.steps, m.layers, strict=True):
+        name = step.kernel.function.removeprefix("edgeq_") if step.kernel else "same memory"
+        macs, cost = step.node.macs, step.choices[0].cost if step.choices else 0
+        found.append({
+            "core": core, "model": short, "kernel": name, "output": "x".join(map(str, step.node.output.shape)), "MACs": macs,
+            "instructions": counts.instructions, "per MAC": counts.instructions / macs if macs else "-",
+            "estimate": f"{cost / max(counts.instructions, 1):.2f}", "scratch": step.scratch_bytes,
+        })  # fmt: skip
+    return found
+
+
+def rows(task: Task) -> list[tuple[Row, Row, list[Row]]]:
+    """(speed, memory, layers) of a model on each core."""
+    short, cores, level, layers = task
+    model, x = compiled(short), calibration(short)[0]
+    measured = [(core, measure(model, core, x, f"-{level}", layers)) for core in cores]
+    return [(speed_row(c, short, m), memory_row(c, short, m), layer_rows(c, short, m) if layers else []) for c, m in measured]
 
 
 def main() -> None:
-    """Prints the table and writes JSON."""
+    """Prints the tables."""
     parser = argparse.ArgumentParser(description="Models on emulated cores, counted exactly.")
     parser.add_argument("models", nargs="*", default=list(TASKS))
     parser.add_argument("--core", nargs="*", default=list(CORES), help="edgeq targets")
-    parser.add_argument("--layers", action="store_true", help="print each layer's count and instructions per MAC")
+    parser.add_argument("--optimize", default="O2", help="O2, O3 or Os")
+    parser.add_argument("--layers", action="store_true", help="each layer's count and instructions per MAC too")
     args = parser.parse_args()
+    by_model = in_parallel(rows, [(short, args.core, args.optimize, args.layers) for short in args.models])
+    by_core = [found for same_core in zip(*by_model, strict=True) for found in same_core]
+    title = f"QEMU, gcc -{args.optimize}"
+    report("cores", f"Instructions: {title}", [speed for speed, _, _ in by_core], SPEED_NOTES)
     report(
-        "cores",
-        "Instructions in QEMU, gcc -O2; flash: kernels, constants and tables",
-        list(rows(args.models, args.core, args.layers)),
+        "cores_memory", f"Bytes of flash by section, and of RAM: {title}", [memory for _, memory, _ in by_core], MEMORY_NOTES
     )
+    if args.layers:
+        report("cores_layers", f"Layers: {title}", [row for _, _, layers in by_core for row in layers])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from edgeq.build import compiler
-from edgeq.device import Board, execute
+from edgeq.device import Board, Finished, execute
 from edgeq.errors import BuildFailed, DeviceError
 
 SOURCE = Path(__file__).parent / "plugin" / "count.c"
@@ -42,6 +42,12 @@ def plugin() -> Path:
 def count(board: Board, elf: Path, data: bytes = b"", timeout: float = 300) -> tuple[bytes, list[Counts]]:
     """The firmware's output, and the counts of its regions between COUNT_BEGIN() and COUNT_END() (semihost.h), in the
     order in which they begin. Raises DeviceError."""
+    done, counts = execute_counting(board, elf, data, timeout)
+    return done.output, counts
+
+
+def execute_counting(board: Board, elf: Path, data: bytes = b"", timeout: float = 300) -> tuple[Finished, list[Counts]]:
+    """As count, with all that is known of the run."""
     with tempfile.TemporaryDirectory(prefix="edgeq_count_") as folder:
         file = Path(folder) / "counts"
         done = execute(board, elf, data, timeout, ("-plugin", f"{plugin()},out={file}"))
@@ -50,4 +56,4 @@ def count(board: Board, elf: Path, data: bytes = b"", timeout: float = 300) -> t
         raise DeviceError("a counted region did not end", node=board.name)
     regions = {int(number): Counts(int(instructions), int(cycles))
                for number, instructions, cycles in (line.split() for line in lines)}  # fmt: skip
-    return done.output, [regions[i] for i in range(len(regions))]
+    return done, [regions[i] for i in range(len(regions))]

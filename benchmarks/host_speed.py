@@ -1,23 +1,21 @@
 """Speed of the portable C on this machine beside emx-onnx-cgen's float C of the same model, same compiler and flags.
 
-emx-onnx-cgen comes from the package registry into benchmarks/.venv. Both programs run alternately; what counts is the
-ratio, not the absolute times, which depend on the machine.
+Both programs run alternately; what counts is the ratio, not the absolute times, which depend on the machine.
 """
 
 from __future__ import annotations
 
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from common import ROOT, TASKS, calibration, model_file, report
+from common import TASKS, calibration, model_file, report
+from peers import emx
 
 import edgeq
 
-PEER = "emx-onnx-cgen==1.4.0"
 FLAGS = ["-O3", "-march=native", "-std=gnu11"]
 ROUNDS = 7
 
@@ -36,35 +34,12 @@ int main(void) {{
 """
 
 
-def peer_python() -> Path:
-    """The interpreter of the peer's own venv, made on first use."""
-    venv = ROOT / "benchmarks" / ".venv"
-    if not (venv / "bin" / "emx-onnx-cgen").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        subprocess.run([str(venv / "bin" / "pip"), "install", "--quiet", PEER], check=True)
-    return venv / "bin" / "emx-onnx-cgen"
-
-
 def build_peer(short: str, folder: Path) -> Path:
     """Compiles the peer's C of a model with a timing loop; -> the program."""
-    command = [str(peer_python()), "compile", str(model_file(short)), "peer.c", "--model-name", "peer",
-               "--large-weight-threshold", "0", "--large-temp-threshold", "0"]  # fmt: skip
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    text = (folder / "peer.c").read_text()
-    found = re.search(r"^void peer\((.*?)\) *\{", text, re.M | re.S)
-    assert found, "the peer's entry point was not found"
-    arguments = []
-    declare = []
-    for i, part in enumerate(found.group(1).split(",")):
-        dims = re.findall(r"\[([^\]]*)\]", part)
-        sizes = "".join(f"[{re.sub(r'[^0-9]', '', d)}]" for d in dims)
-        declare.append(f"static float b{i}{sizes};")
-        arguments.append(f"b{i}")
-    prototype = f"void peer({found.group(1)});"
-    loop = TIMER.format(declare=prototype + "\n" + "\n".join(declare),
-                        call=f"peer({', '.join(arguments)});")  # fmt: skip
-    (folder / "main.c").write_text(loop)
-    subprocess.run(["gcc", *FLAGS, "peer.c", "main.c", "-lm", "-o", "peer"], cwd=folder, check=True)
+    peer = emx(short)
+    (folder / "main.c").write_text(TIMER.format(declare=peer.declare, call=peer.call))
+    source = str(peer.folder / "peer.c")
+    subprocess.run(["gcc", *FLAGS, source, "main.c", "-lm", "-o", "peer"], cwd=folder, check=True)
     return folder / "peer"
 
 

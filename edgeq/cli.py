@@ -20,7 +20,7 @@ import click
 from edgeq._version import __version__
 from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, by_name, input_specs
 from edgeq.errors import EdgeqError
-from edgeq.targets import TARGETS
+from edgeq.targets import OPTIMIZE, TARGETS
 
 METHODS = ("mse", "minmax", "percentile", "kl")  # edgeq.quantize.METHODS, whose import takes time
 NO_CALIB = """no calibration data. Pass typical inputs of the model, 100 or so:
@@ -64,13 +64,15 @@ def cli() -> None:
 @shape_option
 @click.option("--io-layout", type=click.Choice(["channels_last", "onnx"]), default="channels_last", show_default=True,
               help="Memory order of inputs and outputs.")  # fmt: skip
+@click.option("--optimize", type=click.Choice(OPTIMIZE), default="speed", show_default=True,
+              help="size: the kernels that take least flash, loops not unrolled; compile with -Os.")  # fmt: skip
 @click.option("--single-file", is_flag=True, help="One .h and one .c instead of a file per kernel.")
 @click.option("--no-check", is_flag=True, help="Do not compile the C here and compare it with the reference.")
 @json_flag
 @click.option("-v", "--verbose", is_flag=True, help="ONNX nodes and cost of every layer, and what is going on.")
 def build(
     *, model: Path, calib: str | None, folder: Path | None, target: str, name: str | None, method: str,
-    ranges: tuple[Named, ...], dtypes: tuple[Named, ...], shapes: tuple[Named, ...], io_layout: str,
+    ranges: tuple[Named, ...], dtypes: tuple[Named, ...], shapes: tuple[Named, ...], io_layout: str, optimize: str,
     single_file: bool, no_check: bool, as_json: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Compile MODEL to a folder of integer-only C, and prove it against the reference.
@@ -93,7 +95,7 @@ def build(
 
     with show.ProgressBars(verbose) as progress:
         built = compile_model(model, calib, target, name, method, specs, fixed, io_layout, single_file,
-                              not no_check, progress)  # fmt: skip
+                              not no_check, progress, optimize)  # fmt: skip
     folder = folder or Path(built.name)
     built.save(folder)
     if as_json:

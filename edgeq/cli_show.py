@@ -26,6 +26,7 @@ from edgeq.report import (
     printable,
     quantization,
     shape_text,
+    why,
     worst_drop,
 )
 
@@ -129,29 +130,34 @@ def show_build(model: CompiledModel, folder: str, verbose: bool) -> None:
     """The per-layer table, then what the whole costs and how good it is."""
     m, sqnr = model.manifest, {s.name: s.sqnr_db for s in model.layer_sqnr}
     worst = worst_drop(m["layers"], sqnr)
-    extra = (">instr/MAC", "~ONNX nodes") if verbose else ()
-    table = _table(">#", "kernel", "in", "out", ">MACs", ">flash", ">scratch", "output", ">SQNR", *extra)
+    table = _table(">#", "kernel", "in", "out", ">MACs", ">instr/MAC", ">flash", ">scratch", "output", ">SQNR")
     for x in m["layers"]:
         db = decibels(sqnr[x["name"]]) if x["name"] in sqnr else "-"
         row = [str(x["index"]), (x["kernel"] or "(no code)").removeprefix("edgeq_"),
-               ", ".join(map(shape_text, x["input_shapes"])), shape_text(x["output_shape"]), count(x["macs"]),
+               ", ".join(map(shape_text, x["input_shapes"])), shape_text(x["output_shape"]), count(x["macs"]), per_mac(x),
                count(x["flash_bytes"]), count(x["scratch_bytes"]), quantization(x)]  # fmt: skip
-        last = [per_mac(x), _nodes(x["onnx_nodes"])] if verbose else []
-        table.add_row(*row, Text(db, style="yellow" if x["name"] == worst else ""), *last)
+        table.add_row(*row, Text(db, style="yellow" if x["name"] == worst else ""))
     console().print(table)
     print()
+    if verbose:
+        choices = _table(">#", "instead of", "~ONNX nodes")
+        for x in m["layers"]:
+            choices.add_row(str(x["index"]), why(x, 2), _nodes(x["onnx_nodes"]))
+        console().print(choices)
+        print()
     _facts(_totals(model, sqnr, folder))
 
 
 def _totals(model: CompiledModel, sqnr: Mapping[str, float], folder: str) -> list[tuple[str, str]]:
     m, checked = model.manifest, model.check
+    data, code = m["constant_bytes"], m["code_bytes"]
     ram, bound = m["arena_bytes"], m["arena_lower_bound"]
     outputs = ", ".join(f"{decibels(db)} at {printable(n)}" for n, db in output_sqnr(m, sqnr).items())
     proof = "not checked (--no-check)"
     if checked:
         proof = f"C equals the reference bit for bit: {checked.elements:,} output bytes on {checked.vectors:,} inputs"
     return [
-        ("flash", f"{m['constant_bytes']:,} bytes ({kib(m['constant_bytes'])}) of constants; code comes on top"),
+        ("flash", f"{data:,} bytes of constants, about {code:,} of kernels ({kib(data + code)})"),
         ("RAM", f"{ram:,} bytes ({kib(ram)}) of arena, {'the lower bound' if ram <= bound else f'at least {bound:,}'}"),
         ("MACs", f"{m['macs']:,}"),
         ("SQNR", f"{outputs or 'not measured'}, on calibration samples"),
@@ -181,7 +187,7 @@ def show_inspection(found: Mapping[str, Any]) -> None:
         out.print(layers)
         print()
     if found["targets"]:
-        targets = _table("target", ">flash (constants)", ">RAM (arena)", "")
+        targets = _table("target", ">flash", ">RAM (arena)", "")
         for name, need in found["targets"].items():
             targets.add_row(name, count(need["flash_bytes"]), count(need["arena_bytes"]), "estimated")
         out.print(targets)

@@ -20,7 +20,7 @@ from edgeq.targets import TARGETS
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes of constants (code comes on top) and of the arena. They do not depend on what the activations are."""
+    """Bytes of constants and kernels, and of the arena. They do not depend on what the activations are."""
 
     flash: int
     ram: int
@@ -37,7 +37,8 @@ def needs(model: onnx.ModelProto, graph: FloatGraph) -> dict[str, Need]:
         kind = (target.isa, target.align)
         if kind not in by_isa:
             plan = make_plan(integer, target)
-            by_isa[kind] = Need(emit(plan, "model").flash_data, plan.arena_bytes)
+            emission = emit(plan, "model")
+            by_isa[kind] = Need(emission.flash_data + emission.code, plan.arena_bytes)
         found[name] = by_isa[kind]
     return found
 

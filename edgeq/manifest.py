@@ -18,11 +18,12 @@ def describe(emission: Emission, plan: Plan, layers: FloatGraph, source: Path, m
     """The manifest of a build, without its `files`. source: the ONNX file; its folder is not recorded."""
     graph = plan.graph
     return {
-        "model": emission.name, "edgeq": __version__, "target": plan.target.name, "model_hash": emission.model_hash,
+        "model": emission.name, "edgeq": __version__, "target": plan.target.name,
+        "optimize": plan.optimize, "model_hash": emission.model_hash,
         "source": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()},
         "float_model": f"{emission.name}.float.onnx", "method": method, "io_layout": io_layout,
         "arena_bytes": plan.arena_bytes, "arena_align": plan.target.align, "arena_lower_bound": plan.lower_bound,
-        "constant_bytes": emission.flash_data, "macs": sum(s.node.macs for s in plan.steps),
+        "constant_bytes": emission.flash_data, "code_bytes": emission.code, "macs": sum(s.node.macs for s in plan.steps),
         "inputs": [_port(plan, n, t, layers.tensors[layers.inputs[n]]) for n, t in graph.inputs.items()],
         "outputs": [_port(plan, n, t, layers.tensors[layers.outputs[n]]) for n, t in graph.outputs.items()],
         "layers": list(emission.layers),

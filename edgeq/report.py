@@ -47,7 +47,7 @@ def render_report(model: Reported) -> str:
     sqnr = {s.name: s.sqnr_db for s in model.layer_sqnr}
     return environment.get_template("report.html.j2").render(
         m=m, source=printable(m["source"]["file"]), tiles=tiles(model, sqnr), network=network(layers, model.plan),
-        memory=memory_map(model.plan), flash=flash_bars(layers), sqnr=sqnr_bars(layers, sqnr),
+        memory=memory_map(model.plan), flash=flash_bars(layers), costs=cost_bars(layers), sqnr=sqnr_bars(layers, sqnr),
         rows=table(layers), count=count,
     )  # fmt: skip
 
@@ -110,7 +110,7 @@ def tiles(model: Reported, sqnr: Mapping[str, float]) -> list[dict[str, str]]:
         {"name": "RAM (arena)", "value": f"{plan.arena_bytes:,} B",
          "note": f"{kib(plan.arena_bytes)}; {bound}", "kind": ""},
         {"name": "Flash (constants)", "value": f"{m['constant_bytes']:,} B",
-         "note": f"{kib(m['constant_bytes'])}; code comes on top", "kind": ""},
+         "note": f"{kib(m['constant_bytes'])}; about {m['code_bytes']:,} B of kernels", "kind": ""},
         {"name": "Multiply-accumulates", "value": f"{m['macs']:,}", "note": "one inference", "kind": ""},
         {"name": "Output SQNR", "value": decibels(worst), "note": "on calibration samples", "kind": ""},
         {"name": "C against reference", "value": "bit-exact" if checked else "not checked", "note": proof,
@@ -263,6 +263,19 @@ def flash_bars(layers: Layers) -> list[dict[str, Any]]:
             for x in layers if x["flash_bytes"]]  # fmt: skip
 
 
+def cost_bars(layers: Layers) -> list[dict[str, Any]]:
+    """Estimated instructions of each layer that has code, and behind them the best kernel that was not chosen."""
+    bars = []
+    for x in layers:
+        costs = dict(x["estimated_instructions"])
+        if costs:
+            mine = costs.pop(x["kernel"])
+            bars.append({"label": f"{x['index']} {x['op']}", "cost": mine, "other": min(costs.values(), default=0),
+                         "value": f"{count(mine)}", "title": f"{_nodes(x)}\n{why(x)}"})  # fmt: skip
+    most = max((max(b["cost"], b["other"]) for b in bars), default=0) or 1
+    return [{**b, "percent": round(100 * b["cost"] / most, 1), "behind": round(100 * b["other"] / most, 1)} for b in bars]
+
+
 def sqnr_bars(layers: Layers, sqnr: Mapping[str, float]) -> list[dict[str, Any]]:
     """SQNR of each measured layer; the one that loses most is marked."""
     worst = worst_drop(layers, sqnr)
@@ -303,7 +316,7 @@ def table(layers: Layers) -> list[dict[str, Any]]:
             "index": x["index"], "kernel": (x["kernel"] or "(no code)").removeprefix("edgeq_"), "nodes": _nodes(x),
             "inputs": ", ".join(map(shape_text, x["input_shapes"])), "output": shape_text(x["output_shape"]),
             "macs": count(x["macs"]), "flash": count(x["flash_bytes"]), "scratch": count(x["scratch_bytes"]),
-            "quantization": quantization(x).removeprefix("int8 "), "cost": per_mac(x), "others": _others(x),
+            "quantization": quantization(x).removeprefix("int8 "), "cost": per_mac(x), "why": why(x),
         }
         for x in layers
     ]  # fmt: skip
@@ -315,8 +328,9 @@ def per_mac(layer: Mapping[str, Any]) -> str:
     return f"{cost / layer['macs']:.2f}" if cost is not None and layer["macs"] else "–"
 
 
-def _others(layer: Mapping[str, Any]) -> str:
-    """The kernels that were not chosen, each with its cost relative to the chosen one."""
+def why(layer: Mapping[str, Any], most: int | None = None) -> str:
+    """Why this kernel: what the others that could run the layer (at most so many) would cost, relative to it."""
     costs = layer["estimated_instructions"]
     mine = costs.get(layer["kernel"]) or 1
-    return ", ".join(f"{k.removeprefix('edgeq_')} {c / mine:.2f}×" for k, c in costs.items() if k != layer["kernel"])
+    others = [f"{k.removeprefix('edgeq_')} {c / mine:.2f}×" for k, c in costs.items() if k != layer["kernel"]]
+    return ", ".join(others[:most]) if others else "the only one" if costs else "–"

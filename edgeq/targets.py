@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from edgeq.errors import BadInput
 
+OPTIMIZE = ("speed", "size")  # what a build may be optimised for
+
 
 @dataclass(frozen=True)
 class Target:

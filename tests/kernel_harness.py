@@ -64,11 +64,12 @@ def runs(op: str, isas: tuple[str, ...] = HOST_ISAS) -> tuple[Run, ...]:
 
 def layouts(node: Node, kernel: Kernel) -> list[tuple[int, ...]]:
     """All inputs apart; each that the output may be laid over; all of those together, where they leave each other room."""
-    over = kernel.overlays(node)
-    alone = [{i: at} for i, at in over.items()]
-    spans = [(at, at + node.inputs[i].bytes) for i, at in over.items()]
+    over = {i: o.distances() for i, o in kernel.overlaps(node).items()}
+    alone = [{i: at} for i, distances in over.items() for at in distances]
+    nearest = {i: distances[0] for i, distances in over.items()}
+    spans = [(at, at + node.inputs[i].bytes) for i, at in nearest.items()]
     room = all(a[1] <= b[0] or b[1] <= a[0] for a, b in combinations(spans, 2))
-    together = [over] if len(over) > 1 and room else []
+    together = [nearest] if len(over) > 1 and room else []
     return [tuple(p.get(i, APART) for i in range(len(node.inputs))) for p in ({}, *alone, *together)]
 
 

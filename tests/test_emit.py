@@ -25,10 +25,13 @@ from edgeq.emit import amalgamate
 from edgeq.emit.c import comment, float_literal
 from edgeq.emit.emit import prefix, runtime_files
 from edgeq.errors import BuildFailed, Mismatch
+from edgeq.plan.code import architecture, measured
 from edgeq.quantize import InputSpec
 from edgeq.reference import execute
-from edgeq.targets import TARGETS
+from edgeq.targets import OPTIMIZE, TARGETS
 from tests.c_models import DIGITS, MODELS, STRICT, app, feed, shell, sources, write
+from tests.update_code_bytes import LEVEL
+from tests.update_code_bytes import sources as code_sources
 from tests.update_goldens import GOLDEN, golden_files
 
 CORES = [name for name, target in TARGETS.items() if target.flags]
@@ -112,6 +115,31 @@ def undefined_symbols(objects: list[Path]) -> set[str]:
         return {line.split()[-1] for line in text.splitlines() if line.strip() and not line.endswith(":")}
 
     return symbols("-u") - symbols("--defined-only")
+
+
+def test_sizes_of_kernels_are_of_this_release() -> None:
+    assert measured()["sources"] == code_sources(), "python -m tests.update_code_bytes"
+    for core in (TARGETS[name] for name in CORES):
+        for known in measured()["bytes"][architecture(core)].values():
+            assert set(known) == {k.function for op in ops.modules() for k in ops.kernels(op) if k.isa in core.isa}
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55"])
+def test_optimised_for_size_it_is_smaller_and_the_same(core: str, tmp_path: Path) -> None:
+    models = {o: edgeq.compile_model(DIGITS / "digits.onnx", DIGITS / "calib.npz", target=core, name=o, run_check=False,
+                                     optimize=o) for o in OPTIMIZE}  # fmt: skip
+    sizes = {}
+    for o, model in models.items():
+        folder = write(tmp_path / o, model.files)
+        link = [LEVEL[o], "-ffunction-sections", "-nostdlib", f"-Wl,--gc-sections,-e,{o}_run,--unresolved-symbols=ignore-all"]
+        shell(["arm-none-eabi-gcc", *TARGETS[core].flags, *link, *sources(folder), "-o", "out.elf"], cwd=folder)
+        lines = shell(["arm-none-eabi-size", "-A", folder / "out.elf"]).decode()
+        sizes[o] = sum(int(n) for n in re.findall(r"^\.(?:text|rodata)\S*\s+(\d+)", lines, re.M))
+        estimate = model.manifest["constant_bytes"] + model.manifest["code_bytes"]
+        assert 0 < sizes[o] - estimate < 1500  # params structs and the model's own code come on top
+    assert sizes["size"] < sizes["speed"]
+    x = stress_inputs(models["size"].graph, random=3)
+    assert np.array_equal(models["size"].library.run(x)["probabilities"], models["speed"].library.run(x)["probabilities"])
 
 
 @pytest.mark.parametrize("level", ["-O0", "-Os", "-O3"])

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from edgeq.errors import EdgeqError
 from edgeq.ir import IntGraph, Node, Tensor
+from edgeq.ops._access import Access, windowed
+from edgeq.ops._window import Window
 from edgeq.ops.alias import Alias
 from edgeq.ops.concat import ConcatOp
 from edgeq.ops.copy import Copy, Strides
 from edgeq.ops.lut import Lut
 from edgeq.plan import check_plan, make_plan
 from edgeq.plan.order import best_order, roots
-from edgeq.plan.place import _pack, blocks, lower_bound, place
+from edgeq.plan.place import _pack, blocks, lower_bound, meetings, place
 from edgeq.targets import TARGETS
 
 GENERIC = TARGETS["generic"]
@@ -31,7 +33,7 @@ def vector(name: str, n: int) -> Tensor:
 
 @st.composite
 def graphs(draw, max_nodes: int = 12):
-    """Random graphs of tables (may be in place), copies (may not), joins and aliases; some tensors are outputs."""
+    """Random graphs of tables, copies, joins and aliases; some tensors are outputs."""
     tensors = [vector("x", draw(st.integers(1, 300)))]
     if draw(st.booleans()):
         tensors.append(vector("x2", draw(st.integers(1, 300))))
@@ -100,13 +102,13 @@ def test_no_live_tensor_is_overwritten(graph):
 def test_the_lower_bound_is_below_the_best_of_all_placements(graph):
     plan = make_plan(graph, GENERIC)
     order = [s.node for s in plan.steps]
-    overlays = {s.node.name: s.kernel.overlays(s.node) for s in plan.steps if s.kernel}
-    groups = blocks(graph, order, overlays, {})
+    groups = blocks(graph, order, {})
+    shared = meetings(graph, order, {s.node.name: s.kernel.overlaps(s.node) for s in plan.steps if s.kernel})
     if len(groups) <= 6:
         sizes = []
         for permutation in itertools.permutations(groups):  # the best first fit over all orders is an optimal placement
-            sizes.append(_pack(permutation)[1])
-        assert lower_bound(groups) <= min(sizes) == plan.arena_bytes
+            sizes.append(_pack(permutation, shared)[1])
+        assert lower_bound(groups, shared) <= min(sizes) == plan.arena_bytes
 
 
 @settings(max_examples=60, deadline=None)
@@ -170,5 +172,50 @@ def test_placement_is_the_same_every_time():
                           vector(f"t{i}", min(out.elements, last.elements))))  # fmt: skip
         last = nodes[-1].output
     graph = IntGraph(tuple(nodes), {"x": x}, {"y": last})
-    groups = blocks(graph, nodes, {}, {})
-    assert place(groups) == place(groups)
+    groups = blocks(graph, nodes, {})
+    assert place(groups, {}) == place(groups, {})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_overlaps_lose_no_byte_and_none_is_missed(data):
+    """Access against a machine that executes it: in each step all reads, then all writes."""
+    steps = data.draw(st.integers(1, 5))
+    reads = np.array(data.draw(st.lists(st.integers(-1, steps - 1), min_size=1, max_size=12)))
+    writes = np.array(data.draw(st.lists(st.integers(0, steps - 1), min_size=1, max_size=12)))
+    access = Access({0: reads}, writes)
+
+    def survives(distance: int) -> bool:
+        written: set[int] = set()
+        for step in range(steps):
+            if any(distance + b in written for b in np.flatnonzero(reads == step)):
+                return False
+            written |= set(np.flatnonzero(writes == step))
+        return True
+
+    distances = range(-len(reads), len(writes) + 1)
+    assert [access.safe(0, d) for d in distances] == [survives(d) for d in distances]
+    overlap = access.overlap(0)
+    assert overlap.in_place == survives(0)
+    assert all(survives(d) for d in distances if d >= overlap.least)
+    assert overlap.least == 0 or not survives(overlap.least - 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_windows_are_read_as_late_as_they_are(data):
+    """windowed() against the window's own patches."""
+    pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    window = Window(data.draw(pair), data.draw(pair), data.draw(pair), data.draw(st.tuples(*[st.integers(0, 2)] * 4)))
+    height, width = (data.draw(st.integers(reach, reach + 4)) for reach in window.reach)
+    pixels = data.draw(st.integers(1, 3))
+    access = windowed(window, (height, width), np.array([1, 0]), np.array([0, 1, 1]), pixels)
+    sources = np.arange(1, height * width + 1).reshape(1, height, width, 1)
+    patches = window.patches(sources, 0)[0].reshape(-1, window.taps)
+    last = np.full((height * width, 2), -1)
+    for n, patch in enumerate(patches):
+        for source in patch[patch > 0]:
+            last[source - 1] = (n // pixels * 2 + 1, n // pixels * 2)
+    np.testing.assert_array_equal(access.reads[0], last.ravel())
+    groups = np.arange(len(patches)) // pixels
+    np.testing.assert_array_equal(access.writes, (groups[:, None] * 2 + [0, 1, 1]).ravel())

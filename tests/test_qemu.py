@@ -6,7 +6,9 @@ A missing compiler or emulator is a failure: `make tools` installs them.
 from __future__ import annotations
 
 import re
+import subprocess
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,22 @@ import edgeq
 from edgeq import ops
 from edgeq.check import stress_inputs
 from edgeq.device import Board, boards, compile_firmware, execute, run
+from edgeq.emit import emit
 from edgeq.errors import BadInput, BuildFailed, DeviceError
+from edgeq.ir import IntGraph
+from edgeq.plan import make_plan
 from edgeq.reference import execute as reference
 from edgeq.targets import target
 from tests import kernel_harness as harness
 from tests.c_models import DIGITS, MODELS, app, feed, sources, write
 from tests.shared import loader, needs_models, onnx_file
 
-BOARD_OF = {
-    "cortex-m0": "mps2_an385", "cortex-m3": "mps2_an385", "cortex-m4": "mps2_an386", "cortex-m7": "mps2_an500",
-    "cortex-m33": "mps2_an505", "cortex-m55": "mps3_an547",
-}  # fmt: skip
-each_core = pytest.mark.parametrize("core", BOARD_OF)
+RUNS = [  # (target, board)
+    ("cortex-m0", "mps2_an385"), ("cortex-m3", "mps2_an385"), ("cortex-m4", "mps2_an386"), ("cortex-m7", "mps2_an500"),
+    ("cortex-m33", "mps2_an505"), ("cortex-m55", "mps3_an547"), ("cortex-m", "mps2_an386"), ("cortex-m", "mps3_an547"),
+]  # fmt: skip
+each_core = pytest.mark.parametrize(("core", "board"), [(core, boards()[name]) for core, name in RUNS],
+                                    ids=[f"{core}-{name}" for core, name in RUNS])  # fmt: skip
 each_board = pytest.mark.parametrize("board", boards().values(), ids=boards())
 CALIB = {"digits": (DIGITS / "digits.onnx", DIGITS / "calib.npz"), "zoo": (MODELS / "zoo_legacy.onnx", "random"),
          "two": (MODELS / "two_in_two_out_legacy.onnx", "random")}  # fmt: skip
@@ -46,17 +52,34 @@ def firmware(folder: Path, board: Board, code: str, core: str | None = None, **d
 # ---------------------------------------------------------------- kernels and models
 
 
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tests/c/alignment.c, compiled."""
+    library = tmp_path_factory.mktemp("plugin") / "alignment.so"
+    subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden",
+                    harness.HERE / "c" / "alignment.c", "-o", library], check=True)  # fmt: skip
+    return library
+
+
+def run_aligned(board: Board, core: str, elf: Path, data: bytes, plugin: Path) -> bytes:
+    """As run; fails where the code makes an access on which the real core would fault."""
+    found = elf.with_suffix(".misaligned")
+    strict = "on" if core in ("cortex-m0", "cortex-m") else "off"
+    output = execute(board, elf, data, 300, ("-plugin", f"{plugin},out={found},strict={strict}")).output
+    assert not found.read_text(), f"misaligned (pc, address, bytes) in {elf}:\n{found.read_text()}"
+    return output
+
+
 @each_core
-def test_kernels_equal_reference(core: str, tmp_path: Path) -> None:
+def test_kernels_equal_reference(core: str, board: Board, plugin: Path, tmp_path: Path) -> None:
     """Every case of every operator, by every kernel that the core can run."""
     table = [r for op in ops.modules() if ops.kernels(op) for r in harness.runs(op, target(core).isa)]
     files = {**harness.kernel_files(table), "cases.c": harness.program(table)}
     files |= {name: (harness.HERE / "c" / name).read_text() for name in ("kernel_cases.h", "kernel_device.c")}
     write(tmp_path, files)
-    board = boards()[BOARD_OF[core]]
     elf = compile_firmware(board, target(core), sources(tmp_path), [tmp_path], out=tmp_path / "cases.elf")
     try:
-        output = run(board, elf, harness.feed(table))
+        output = run_aligned(board, core, elf, harness.feed(table), plugin)
     except DeviceError as e:
         reached = re.findall(r"case (0x\w+)", str(e))
         raise AssertionError(f"{table[int(reached[-1], 16)] if reached else 'start'}: {e}") from e
@@ -64,7 +87,7 @@ def test_kernels_equal_reference(core: str, tmp_path: Path) -> None:
 
 
 @each_core
-def test_models_equal_reference(core: str, tmp_path: Path) -> None:
+def test_models_equal_reference(core: str, board: Board, plugin: Path, tmp_path: Path) -> None:
     """Three models in one firmware, on real, random and saturating inputs."""
     models = [edgeq.compile_model(*CALIB[name], name=name, target=core, run_check=False) for name in CALIB]
     inputs = [{k: v[:24] for k, v in stress_inputs(m.graph, random=20, seed=3).items()} for m in models]
@@ -73,9 +96,8 @@ def test_models_equal_reference(core: str, tmp_path: Path) -> None:
     for m in models:
         write(tmp_path, {n: text for n, text in m.files.items() if n.endswith((".c", ".h"))})
     write(tmp_path, {"app.c": app(models).replace("#include <stdio.h>", STDIO)})
-    board = boards()[BOARD_OF[core]]
     elf = compile_firmware(board, target(core), sources(tmp_path), [tmp_path], out=tmp_path / "app.elf")
-    got = np.frombuffer(run(board, elf, feed(models, inputs)), np.int8)
+    got = np.frombuffer(run_aligned(board, core, elf, feed(models, inputs), plugin), np.int8)
     outs = [reference(m.graph, x) for m, x in zip(models, inputs, strict=True)]
     arrays = [o[t.name] for m, o in zip(models, outs, strict=True) for t in m.graph.outputs.values()]
     count = len(inputs[0]["image"])
@@ -95,21 +117,49 @@ int main(void) {
 """
 
 
-@needs_models
-@pytest.mark.parametrize("task", ["ic01", "kws01", "vww01", "ad01", "sww01"])
-@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
-def test_shared_models_equal_reference(core: str, task: str, tmp_path: Path) -> None:
-    """The MLPerf Tiny models with the kernels that the core's target chooses, on calibration and saturating inputs."""
+@cache
+def shared_model(task: str) -> tuple[IntGraph, bytes, np.ndarray]:
+    """A MLPerf Tiny model's graph; calibration and saturating inputs; what the reference makes of them."""
     x = loader().load(task, "calib")["x"]
-    model = edgeq.compile_model(onnx_file(task), x, name="net", target=core, run_check=False)
-    ((name, data),) = model.stored(x[:3]).items()
+    model = edgeq.compile_model(onnx_file(task), x, run_check=False)
+    ((name, data),) = model.stored(x[:2]).items()
     data = np.concatenate([data, stress_inputs(model.graph, random=1)[name]])
-    write(tmp_path, {n: text for n, text in model.files.items() if n.endswith((".c", ".h"))} | {"app.c": SHARED_APP})
-    board = boards()[BOARD_OF[core]]
-    elf = compile_firmware(board, target(core), sources(tmp_path), [tmp_path], out=tmp_path / "app.elf")
-    got = np.frombuffer(run(board, elf, data.tobytes()), np.int8)
-    expected = next(iter(reference(model.graph, {name: data}).values()))
-    np.testing.assert_array_equal(got, expected.ravel())
+    return model.graph, data.tobytes(), next(iter(reference(model.graph, {name: data}).values()))
+
+
+@needs_models
+@pytest.mark.parametrize("optimize", ["-O2", "-Os", "-O3"])
+@pytest.mark.parametrize("task", ["ic01", "kws01", "vww01", "ad01", "sww01"])
+@each_core
+def test_shared_models_equal_reference(core: str, board: Board, task: str, optimize: str, tmp_path: Path) -> None:
+    """The MLPerf Tiny models with the kernels that the core's target chooses; the level changes no byte."""
+    if optimize != "-O2" and task not in ("kws01", "sww01"):
+        pytest.skip("levels differ in code, not in models: two that use most kernels are enough")
+    graph, data, expected = shared_model(task)
+    write(tmp_path, dict(emit(make_plan(graph, target(core)), "net").files) | {"app.c": SHARED_APP})
+    elf = compile_firmware(board, target(core), sources(tmp_path), [tmp_path], optimize=optimize, out=tmp_path / "app.elf")
+    np.testing.assert_array_equal(np.frombuffer(run(board, elf, data, 120), np.int8), expected.ravel())
+
+
+@pytest.mark.parametrize(
+    ("core", "board", "load", "allowed"),
+    [
+        ("cortex-m0", "mps2_an385", "ldr r1, [r0]", False),
+        ("cortex-m4", "mps2_an386", "ldr r1, [r0]", True),
+        ("cortex-m55", "mps3_an547", "ldr r1, [r0]", True),
+        ("cortex-m55", "mps3_an547", "vldrw.u32 q0, [r0]", False),
+    ],
+)
+def test_a_misaligned_access_is_found(core: str, board: str, load: str, allowed: bool, plugin: Path, tmp_path: Path) -> None:
+    code = f"""static uint8_t data[24];
+    int main(void) {{ __asm volatile("mov r0, %0; {load}" :: "r"(data + 2) : "r0", "r1"); return 0; }}"""
+    elf = firmware(tmp_path, boards()[board], code, core)
+    found = ""
+    try:
+        run_aligned(boards()[board], core, elf, b"", plugin)
+    except AssertionError as e:
+        found = str(e)
+    assert ("misaligned" in found) != allowed
 
 
 # ---------------------------------------------------------------- the runner

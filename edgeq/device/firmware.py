@@ -20,11 +20,12 @@ SECTIONS = ("-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
 def compile_firmware(
     board: Board, target: Target, sources: Sequence[Path], include: Iterable[Path] = (),
     defines: Mapping[str, str] | None = None, optimize: str = "-O2", out: Path = Path("firmware.elf"),
+    extra: Sequence[str] = (),
 ) -> Path:  # fmt: skip
     """Links `sources`, one of which has main, for the board. -> out.
 
-    They may use runtime_c/device/semihost.h. Raises BadInput where the board does not run the target's code, BuildFailed
-    with the compiler's first error.
+    They may use runtime_c/device/semihost.h. extra: options that come last. Raises BadInput where the board does not run
+    the target's code, BuildFailed with the compiler's first error.
     """
     if target.name not in board.targets:
         raise BadInput(f"does not run code for {target.name}", node=board.name, hint=f"targets: {', '.join(board.targets)}")
@@ -34,7 +35,7 @@ def compile_firmware(
     inputs = [*sources, DEVICE / "semihost.c", board.folder / "startup.c"]
     options = [*(f"-I{folder}" for folder in (*include, DEVICE)), *(f"-D{k}={v}" for k, v in (defines or {}).items())]
     command = [COMPILER, "-std=c99", optimize, "-g", *target.flags, *LIBRARY, *SECTIONS, *options,
-               *map(str, inputs), f"-Wl,-T,{board.folder / 'link.ld'}", "-o", str(out)]  # fmt: skip
+               *map(str, inputs), f"-Wl,-T,{board.folder / 'link.ld'}", "-o", str(out), *extra]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if is_error(line)] or done.stderr.splitlines()

@@ -18,6 +18,7 @@ from edgeq.emit.c import prefix as c_prefix
 from edgeq.emit.calls import CallText, Constants, call_texts
 from edgeq.ir import Tensor
 from edgeq.plan import Plan, Step
+from edgeq.plan.code import code_bytes
 from edgeq.resources import KERNELS, TEMPLATES
 
 
@@ -29,6 +30,7 @@ class Emission:
     files: Mapping[str, str]
     layers: Sequence[Mapping[str, Any]]
     flash_data: int  # bytes of constants
+    code: int  # bytes of kernels, estimated
     model_hash: str  # first 8 hex digits of the SHA-256 over weights and structure
 
 
@@ -61,14 +63,21 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
         "outputs": _ports(plan, plan.graph.outputs, "OUTPUT"), "runtime_version": runtime_version(),
         "hash": hashed, "comment": comment,
     }  # fmt: skip
-    sources = runtime_files(sorted({k.source for k in kernels}))
+    sources = runtime_files(sorted({k.source for k in kernels}), plan.optimize)
     context["sources"] = sorted([f"{name}.c", f"{name}_weights.c", *(s for s in sources if s.endswith(".c"))])
     rendered = {
         f"{name}.h": "model.h.j2", f"{name}.c": "model.c.j2", f"{name}_weights.h": "weights.h.j2",
         f"{name}_weights.c": "weights.c.j2", "CMakeLists.txt": "CMakeLists.txt.j2",
     }  # fmt: skip
     files = {file: environment().get_template(template).render(context) for file, template in rendered.items()}
-    return Emission(name, {**files, **sources}, layers, constants.added, hashed)
+    return Emission(
+        name,
+        {**files, **sources},
+        layers,
+        constants.added,
+        code_bytes((k.function for k in kernels), plan.target, plan.optimize),
+        hashed,
+    )
 
 
 def prefix(name: str) -> str:
@@ -83,7 +92,7 @@ def runtime_version() -> int:
     return int(found.group(1))
 
 
-def runtime_files(sources: Sequence[str]) -> dict[str, str]:
+def runtime_files(sources: Sequence[str], optimize: str = "speed") -> dict[str, str]:
     """The named kernel sources and every header that they include, by file name."""
     files: dict[str, str] = {}
     pending = ["edgeq.h", *sources]
@@ -92,6 +101,8 @@ def runtime_files(sources: Sequence[str]) -> dict[str, str]:
         if file not in files:
             files[file] = (KERNELS / file).read_text(encoding="utf-8")
             pending += re.findall(r'#include "(\w+\.h)"', files[file])
+    if optimize == "size":
+        files["edgeq.h"] = files["edgeq.h"].replace("#define EDGEQ_SMALL 0", "#define EDGEQ_SMALL 1")
     return dict(sorted(files.items()))
 
 

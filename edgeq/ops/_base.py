@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeq.ir import FloatTensor, Layer, LayerOp, Node, Shape, size_of
+from edgeq.ops._access import LARGEST, Access, Overlap
 
 
 class Unsupported(Exception):
@@ -156,6 +157,8 @@ class Array:
     data: np.ndarray
 
 
+POINTER = 4  # bytes, on the targets; fields of params structs take about as much
+
 Params = dict[str, "int | Array | Params"]
 
 
@@ -201,9 +204,40 @@ class Kernel:
         """Bytes of scratch memory needed during the call."""
         return 0
 
-    def overlays(self, node: Node) -> dict[int, int]:
-        """Inputs whose memory the output may share: input index -> where the input starts, in bytes from the output."""
-        return {}
+    def access(self, node: Node) -> Access | None:
+        """When which byte is read and written, so that memory can be shared; None: inputs and output stay apart."""
+        return None
+
+    def may_overlap(self, node: Node, i: int, distance: int) -> bool:
+        """Whether input i may start `distance` bytes after the output's start, as far as its own bytes go."""
+        access = self._shared(node)
+        return access is not None and access.safe(i, distance)
+
+    def overlaps(self, node: Node) -> dict[int, Overlap]:
+        """The inputs whose memory the output may share, by index."""
+        access = self._shared(node)
+        found = {} if access is None else {i: access.overlap(i) for i in access.reads}
+        return {i: o for i, o in found.items() if o.in_place or o.least < node.output.bytes}
+
+    def _shared(self, node: Node) -> Access | None:
+        """As access; where a tensor is more than one input, each is as long in use as the last of them."""
+        access = self.access(node) if max(t.bytes for t in (*node.inputs, node.output)) <= LARGEST else None
+        if access is None:
+            return None
+        names = [t.name for t in node.inputs]
+        reads = {i: np.max([access.reads[k] for k, n in enumerate(names) if n == names[i]], axis=0) for i in access.reads}
+        return Access(reads, access.writes)
+
+
+def constant_bytes(kernel: Kernel, node: Node) -> int:
+    """Bytes of flash that a kernel's parameters for the node take, arrays and all."""
+    return sum(POINTER + _flash(call.params) for call in kernel.calls(node))
+
+
+def _flash(value: int | Array | Params) -> int:
+    if isinstance(value, dict):
+        return sum(map(_flash, value.values()))
+    return value.data.nbytes + POINTER if isinstance(value, Array) else POINTER
 
 
 __all__ = [

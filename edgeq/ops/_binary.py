@@ -10,6 +10,7 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, LayerOp, Node, Shape, Tensor, size_of
 from edgeq.numerics import frac_bits_for, quantize
+from edgeq.ops._access import Access, gathered
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import ordered, output_index, tensor_shape
@@ -250,9 +251,12 @@ class BinaryKernel(Kernel):
     def cost(self, node: Node) -> float:
         return 10.0 * node.output.elements
 
-    def overlays(self, node: Node) -> dict[int, int]:
-        # element k is written after element k of every operand that is not broadcast was read, and never read again
-        return {i: 0 for i, t in enumerate(node.inputs) if t.elements == node.output.elements}
+    def access(self, node: Node) -> Access:
+        assert isinstance(node.op, BinaryOp)
+        shapes = dict(zip(range(len(node.inputs)), node.op.shapes, strict=False))
+        shape = np.broadcast_shapes(*node.op.shapes)
+        sources = {i: np.broadcast_to(np.arange(size_of(s)).reshape(s), shape).ravel() for i, s in shapes.items()}
+        return gathered(sources, {i: size_of(s) for i, s in shapes.items()}, node.output.elements)
 
 
 def broadcast_params(arithmetic: Params, node: Node) -> Params:

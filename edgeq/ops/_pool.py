@@ -11,8 +11,6 @@ from edgeq.ir import Shape, Tensor
 from edgeq.ops._base import GraphBuilder, View
 from edgeq.ops._window import Window
 
-ALIGN = 4  # tensors start at multiples of this
-
 
 def taps_inside(window: Window, size: Sequence[int], border: Sequence[int] = (0, 0, 0, 0)) -> np.ndarray:
     """(OH, OW) int64: taps of each window inside an input of (H, W) extended by border (top, left, bottom, right)."""
@@ -30,22 +28,6 @@ def _positions(window: Window, size: Sequence[int]) -> list[np.ndarray]:
         + np.arange(window.kernel[a]) * window.dilations[a]
         for a in (0, 1)
     ]  # fmt: skip
-
-
-def overlay(window: Window, shape: Shape) -> dict[int, int]:
-    """Kernel.overlays of a kernel that walks the pixels forwards: where its input (H, W, C) may start in the output.
-
-    Pixels are as large in both, and within a pixel a channel is written after it was read for the last time. So it
-    is safe where the first tap of every window lies at or after the pixel that the window writes: then no later
-    window needs that pixel. Padding needs the input to start some pixels later than the output.
-    """
-    first = []
-    for positions, n in zip(_positions(window, shape), shape, strict=False):
-        first.append(np.where((positions >= 0) & (positions < n), positions, n).min(1))  # n where none is inside
-    starts = (np.minimum(first[0], shape[0])[:, None] * shape[1] + first[1]).ravel()
-    pixels = max(0, int((np.arange(starts.size) - starts).max()))
-    distance = -(-pixels * shape[2] // ALIGN) * ALIGN
-    return {0: distance} if distance < starts.size * shape[2] else {}
 
 
 def check_shapes(window: Window, inputs: Sequence[Tensor], output: Tensor) -> None:

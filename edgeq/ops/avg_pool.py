@@ -12,11 +12,12 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor, size_of
 from edgeq.numerics import round_shift, saturate
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, View, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import integers
 from edgeq.ops._linear import INF
-from edgeq.ops._pool import case_windows, check_shapes, overlay, taps_inside, whole_window
+from edgeq.ops._pool import case_windows, check_shapes, taps_inside, whole_window
 from edgeq.ops._requant import (
     clamp_bounds,
     finest_frac_bits,
@@ -209,6 +210,7 @@ class AvgPoolKernel(Kernel):
     function = "edgeq_avg_pool"
     source = "edgeq_avg_pool.c"
     params_type = "edgeq_avg_pool_params"
+    block: ClassVar[int] = 16  # channels at a time
 
     def supports(self, node: Node) -> bool:
         assert isinstance(node.op, AvgPoolOp)
@@ -232,9 +234,10 @@ class AvgPoolKernel(Kernel):
         assert isinstance(node.op, AvgPoolOp)
         return node.output.elements * (5.0 * node.op.window.taps + 8)
 
-    def overlays(self, node: Node) -> dict[int, int]:
+    def access(self, node: Node) -> Access:
         assert isinstance(node.op, AvgPoolOp)
-        return overlay(node.op.window, node.inputs[0].shape)
+        block = np.arange(node.output.shape[2]) // self.block
+        return windowed(node.op.window, node.inputs[0].shape, block, block)
 
 
 class AvgPoolCountedKernel(AvgPoolKernel):

@@ -12,6 +12,7 @@ class AvgPoolWholeDspKernel(AvgPoolKernel):
     function = "edgeq_avg_pool_whole_dsp"
     source = "edgeq_avg_pool_dsp.c"
     isa = "dsp"
+    block = 4
 
     def supports(self, node: Node) -> bool:
         op, (h, w, channels) = node.op, node.inputs[0].shape

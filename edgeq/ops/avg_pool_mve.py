@@ -12,6 +12,7 @@ class AvgPoolMveKernel(AvgPoolKernel):
     function = "edgeq_avg_pool_mve"
     source = "edgeq_avg_pool_mve.c"
     isa = "mve"
+    block = 4
 
     def cost(self, node: Node) -> float:
         assert isinstance(node.op, AvgPoolOp)

@@ -12,6 +12,7 @@ class AvgPoolV7mKernel(AvgPoolKernel):
     function = "edgeq_avg_pool_v7m"
     source = "edgeq_avg_pool_v7m.c"
     isa = "v7m"
+    block = 4
 
     def supports(self, node: Node) -> bool:
         return super().supports(node) and node.inputs[0].shape[2] % 4 == 0

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
+from edgeq.ops._access import Access
 from edgeq.ops._base import Call, GraphBuilder, Kernel, Operand, View, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 
@@ -84,14 +85,12 @@ class ConcatKernel(Kernel):
     def cost(self, node: Node) -> float:
         return 2.0 * node.output.elements
 
-    def overlays(self, node: Node) -> dict[int, int]:
+    def access(self, node: Node) -> Access:
         op = node.op
         assert isinstance(op, ConcatOp)
-        if op.rows > 1:
-            return {}
-        starts = np.cumsum([0, *op.widths])
-        distinct = len({t.name for t in node.inputs}) == len(node.inputs)
-        return {i: int(start) for i, start in enumerate(starts[:-1])} if distinct else {}
+        rows = np.arange(op.rows)[:, None]
+        steps = [np.broadcast_to(i * op.rows + rows, (op.rows, w)) for i, w in enumerate(op.widths)]  # a row is a step
+        return Access({i: s.ravel() for i, s in enumerate(steps)}, np.concatenate(steps, axis=1).ravel())
 
 
 def cases() -> Iterator[Node]:

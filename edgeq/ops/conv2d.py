@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import Node, Shape, Tensor
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation, random_linear
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
@@ -115,6 +116,13 @@ class Conv2dKernel(Kernel):
         assert isinstance(node.op, Conv2d)
         return int(node.op.weight[0].size)
 
+    def access(self, node: Node) -> Access:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        groups = np.arange(op.groups)  # a group is gathered, then its outputs are written
+        inputs, outputs = (np.repeat(groups, t.shape[2] // op.groups) for t in (node.inputs[0], node.output))
+        return windowed(op.window, node.inputs[0].shape, inputs, outputs)
+
 
 class Conv1x1Kernel(Conv2dKernel):
     """1x1 without padding: the pixel is the window."""
@@ -132,6 +140,11 @@ class Conv1x1Kernel(Conv2dKernel):
 
     def scratch(self, node: Node) -> int:
         return 0
+
+    def access(self, node: Node) -> Access:
+        assert isinstance(node.op, Conv2d)
+        outputs = np.arange(node.output.shape[2]) // 2  # two are written at a time, and the pixel is read for each two
+        return windowed(node.op.window, node.inputs[0].shape, np.full(node.inputs[0].shape[2], outputs[-1]), outputs)
 
 
 def cases() -> Iterator[Node]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgeq.ir import Node
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, Params
 from edgeq.ops._dsp import channel_blocks, row_order
 from edgeq.ops.conv2d import Conv2d, Conv2dKernel
@@ -39,6 +42,11 @@ class Conv2dDspKernel(Conv2dKernel):
     def tile(self, node: Node) -> int:
         """Pixels that are expanded before the channels are walked."""
         return 2
+
+    def access(self, node: Node) -> Access:
+        assert isinstance(node.op, Conv2d)
+        inputs, outputs = (np.zeros(t.shape[2], int) for t in (node.inputs[0], node.output))
+        return windowed(node.op.window, node.inputs[0].shape, inputs, outputs, self.tile(node))
 
     @staticmethod
     def steps(op: Conv2d) -> tuple[int, int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgeq.ir import Node
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Params
 from edgeq.ops._mve import BLOCK, CHUNK, chunks, linear_cost, packed_linear
 from edgeq.ops.conv2d import Conv1x1Kernel, Conv2d, Conv2dKernel
@@ -54,6 +57,11 @@ class Conv1x1MveKernel(Conv2dMveKernel):
             part = inputs < CHUNK
             return outputs / BLOCK * (node.output.shape[0] * 40.0 + pixels * (14 + part))
         return float(pixels * (linear_cost(inputs, outputs) + (6 + 3 * chunks(inputs) if inputs % CHUNK else 0)))
+
+    def access(self, node: Node) -> Access:
+        assert isinstance(node.op, Conv2d)  # a row's pixels are read again for each block of outputs, or its first block
+        inputs, outputs = np.ones(node.inputs[0].shape[2], int), np.zeros(node.output.shape[2], int)
+        return windowed(node.op.window, node.inputs[0].shape, inputs, outputs, node.output.shape[1])
 
     def scratch(self, node: Node) -> int:
         inputs = node.inputs[0].shape[2]

@@ -7,10 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from edgeq.ir import Node
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, Params
 from edgeq.ops._v7m import STEP, Groups, groups, less_halves
 from edgeq.ops.conv2d import Conv2d, Conv2dKernel
 
+TILE = 4  # pixels
 MAX_STEPS = 16  # in a group
 MAX_SKIPPED = 255  # steps
 PART_SCRATCH = 2048  # bytes that parts of a kernel may take with the sums of all channels, if one position fits at all
@@ -70,12 +72,17 @@ class Conv2dV7mKernel(Conv2dKernel):
     def cost(self, node: Node) -> float:
         op = node.op
         assert isinstance(op, Conv2d)
-        tiles = -(-node.output.shape[0] * node.output.shape[1] // 4)
+        tiles = -(-node.output.shape[0] * node.output.shape[1] // TILE)
         parts = self.parts(op)
         count = sum(int(part.count.sum()) for part in parts)
         steps = sum(int((np.flatnonzero(part.ends) - np.flatnonzero(part.begins) + 1).sum()) for part in parts)
         gather = 120 + 45 * op.window.kernel[0] + 9 * op.weight[0].size
         return tiles * (gather + 7 * steps + self.group_cost * count + self.channel_cost(op) * len(op.weight))
+
+    def access(self, node: Node) -> Access:
+        assert isinstance(node.op, Conv2d)
+        inputs, outputs = (np.zeros(t.shape[2], int) for t in (node.inputs[0], node.output))
+        return windowed(node.op.window, node.inputs[0].shape, inputs, outputs, TILE)
 
     def channel_cost(self, op: Conv2d) -> float:
         """Instructions for a channel of four pixels beside those of its groups."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
+from edgeq.ops._access import Access, gathered
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import integers
@@ -204,7 +205,7 @@ def Split(
 
 
 class CopyKernel(Kernel):
-    """A walk of up to six axes; contiguous rows by memcpy."""
+    """A walk of up to six axes; contiguous rows by memmove."""
 
     function = "edgeq_copy"
     source = "edgeq_copy.c"
@@ -223,6 +224,9 @@ class CopyKernel(Kernel):
 
     def cost(self, node: Node) -> float:
         return 6.0 * node.output.elements
+
+    def access(self, node: Node) -> Access:
+        return gathered({0: node.op.walk.positions()}, {0: node.inputs[0].elements}, node.output.elements)  # type: ignore[attr-defined]
 
 
 def cases() -> Iterator[Node]:

@@ -10,10 +10,13 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import Node, Shape, Tensor
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation, random_linear
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
 from edgeq.ops._window import Window
+
+BLOCK = 32  # channels that the portable kernel takes at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +112,11 @@ class DepthwiseKernel(Kernel):
         pixels, taps = node.output.shape[0] * node.output.shape[1], node.op.window.taps
         return node.output.elements * (25 + 8.0 * taps) + 30 * pixels * taps
 
-    def overlays(self, node: Node) -> dict[int, int]:
+    def access(self, node: Node) -> Access | None:
         assert isinstance(node.op, DepthwiseConv2d)
-        w = node.op.window
-        own_pixel = w.taps == 1 and w.strides == (1, 1) and not w.padded  # a pixel is read only to write itself
-        return {0: 0} if own_pixel and node.inputs[0].shape == node.output.shape else {}
+        channels, outputs = node.inputs[0].shape[2], node.output.shape[2]
+        blocks = np.arange(outputs) // BLOCK
+        return windowed(node.op.window, node.inputs[0].shape, blocks.reshape(channels, -1).max(1), blocks)
 
 
 def cases() -> Iterator[Node]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeq.ir import Node
+from edgeq.ops._access import Access
 from edgeq.ops._base import Array, Params
 from edgeq.ops._window import Window
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
@@ -100,8 +101,10 @@ class Depthwise3x3DspKernel(DepthwiseKernel):
         walk = self.planes(node)
         return 8 * walk.line * walk.lines
 
-    def overlays(self, node: Node) -> dict[int, int]:
-        assert isinstance(node.op, DepthwiseConv2d)
-        walk, shape = self.planes(node), node.output.shape
-        whole = walk.band == walk.out[0] and shape[2] % 2 == 0  # then a channel is read before it is written
-        return {0: 0} if whole and node.inputs[0].shape == shape and node.op.window.strides == (1, 1) else {}
+    def access(self, node: Node) -> Access | None:
+        if self.planes(node).band != self.planes(node).out[0]:
+            return None
+        writes = np.arange(node.output.shape[2]) // 2  # channels by twos: their planes are copied, then they are written
+        reads = np.concatenate([writes[:-2], writes[-1:], writes[-1:]])  # the last two together, whatever the number
+        reads, writes = (np.broadcast_to(a, t.shape).ravel() for a, t in ((reads, node.inputs[0]), (writes, node.output)))
+        return Access({0: reads}, writes)

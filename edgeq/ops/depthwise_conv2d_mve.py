@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeq.ir import Node
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, Params
 from edgeq.ops._mve import LANES, lane_order, tap_groups
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
@@ -61,6 +62,11 @@ class DepthwiseMveKernel(DepthwiseKernel):
         taps, pixels = node.op.window.taps, self.pixels(node)
         block = 30 + 10.5 * taps
         return h * w * ((60 + 4 * taps) / pixels + -(-channels * pixels // LANES) * block / pixels)
+
+    def access(self, node: Node) -> Access:
+        assert isinstance(node.op, DepthwiseConv2d)  # a row is read again for each block of channels
+        inputs, outputs = np.ones(node.inputs[0].shape[2], int), np.zeros(node.output.shape[2], int)
+        return windowed(node.op.window, node.inputs[0].shape, inputs, outputs, node.output.shape[1])
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, DepthwiseConv2d)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeq.ir import Node
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, Params
 from edgeq.ops._window import Window
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
@@ -85,11 +86,12 @@ class Depthwise3x3V7mKernel(Depthwise3x3DspKernel):
         walk = self.planes(node)
         return 4 * walk.line * walk.lines
 
-    def overlays(self, node: Node) -> dict[int, int]:
-        assert isinstance(node.op, DepthwiseConv2d)
-        walk, shape = self.planes(node), node.output.shape
-        whole = walk.band == walk.out[0]  # then a channel is read before it is written
-        return {0: 0} if whole and node.inputs[0].shape == shape and node.op.window.strides == (1, 1) else {}
+    def access(self, node: Node) -> Access | None:
+        if self.planes(node).band != self.planes(node).out[0]:
+            return None
+        channels = np.arange(node.output.shape[2])  # one by one: its plane is copied, then it is written
+        reads, writes = (np.broadcast_to(channels, t.shape).ravel() for t in (node.inputs[0], node.output))
+        return Access({0: reads}, writes)
 
 
 class DepthwiseV7mKernel(DepthwiseKernel):
@@ -131,6 +133,9 @@ class DepthwiseV7mKernel(DepthwiseKernel):
         block = 76 + 62 * rows + 16 * w.taps
         return node.output.shape[0] * node.output.shape[1] * (30 + -(-len(node.op.weight) // BLOCK) * block)
 
-    def overlays(self, node: Node) -> dict[int, int]:
-        own = super().overlays(node)
-        return own if node.output.shape[2] % BLOCK == 0 else {}  # otherwise the last channels are read again
+    def access(self, node: Node) -> Access:
+        assert isinstance(node.op, DepthwiseConv2d)
+        writes = np.arange(node.output.shape[2]) // BLOCK
+        reads = writes.copy()
+        reads[-BLOCK:] = writes[-1]  # once more, where they are written once more
+        return windowed(node.op.window, node.inputs[0].shape, reads, writes)

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Node, Tensor
+from edgeq.ops._access import Access, elementwise
 from edgeq.ops._base import Kernel, Params
 from edgeq.ops._cases import activation
 
@@ -44,8 +45,8 @@ class FlipSignKernel(Kernel):
     def cost(self, node: Node) -> float:
         return 4.0 * node.output.elements
 
-    def overlays(self, node: Node) -> dict[int, int]:
-        return {0: 0}
+    def access(self, node: Node) -> Access:
+        return elementwise(node.output.elements)
 
 
 def cases() -> Iterator[Node]:

@@ -16,6 +16,7 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
 from edgeq.numerics import LIMITS, dequantize, quantize
+from edgeq.ops._access import Access, elementwise
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 
@@ -268,8 +269,8 @@ class LutKernel(Kernel):
     def cost(self, node: Node) -> float:
         return 5.0 * node.output.elements
 
-    def overlays(self, node: Node) -> dict[int, int]:
-        return {0: 0}
+    def access(self, node: Node) -> Access:
+        return elementwise(node.output.elements)
 
 
 def cases() -> Iterator[Node]:

@@ -10,10 +10,13 @@ import numpy as np
 
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import GraphBuilder, Kernel, Operand, Params, Unsupported, View, dynamic, onnx_rule
 from edgeq.ops._cases import activation
-from edgeq.ops._pool import case_windows, check_shapes, overlay, taps_inside, whole_window
+from edgeq.ops._pool import case_windows, check_shapes, taps_inside, whole_window
 from edgeq.ops._window import Window, window_of
+
+BLOCK = 16  # channels that the portable kernel takes at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +90,10 @@ class MaxPoolKernel(Kernel):
         assert isinstance(node.op, MaxPoolOp)
         return 5.0 * node.output.elements * node.op.window.taps
 
-    def overlays(self, node: Node) -> dict[int, int]:
+    def access(self, node: Node) -> Access:
         assert isinstance(node.op, MaxPoolOp)
-        return overlay(node.op.window, node.inputs[0].shape)
+        block = np.arange(node.output.shape[2]) // BLOCK
+        return windowed(node.op.window, node.inputs[0].shape, block, block)
 
 
 def cases() -> Iterator[Node]:

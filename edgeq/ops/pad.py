@@ -11,6 +11,7 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Shape, Tensor, size_of
 from edgeq.numerics import quantize
+from edgeq.ops._access import Access, gathered
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import integers, ordered, output_index, tensor_shape
@@ -50,6 +51,13 @@ class PadOp(IntOp):
                 raise QuantizationError(f"table must be int16 in -1..{size - 1}")
         if not inputs[0].same_quantization(output):
             raise QuantizationError(f"{inputs[0]} and {output} must share scale and zero point")
+
+    def positions(self) -> np.ndarray:
+        """(elements of the output,) flat input position of each, negative where it is the fill."""
+        x = np.arange(size_of(self.sizes) * self.run).reshape(*self.sizes, self.run)
+        grid = np.ix_(*self.tables)
+        outside = (grid[0] == FILL) | (grid[1] == FILL) | (grid[2] == FILL)
+        return np.where(outside[..., None], FILL, x[grid]).ravel()
 
     def weight_bytes(self) -> int:
         return 2 * sum(len(t) for t in self.tables)
@@ -129,7 +137,7 @@ def Pad(
 
 
 class PadKernel(Kernel):
-    """A table for each of three axes; runs by memcpy."""
+    """A table for each of three axes; runs by memmove."""
 
     function = "edgeq_pad"
     source = "edgeq_pad.c"
@@ -148,6 +156,10 @@ class PadKernel(Kernel):
     def cost(self, node: Node) -> float:
         assert isinstance(node.op, PadOp)
         return 1.0 * node.output.elements + 30.0 * node.output.elements / node.op.run
+
+    def access(self, node: Node) -> Access:
+        assert isinstance(node.op, PadOp)
+        return gathered({0: node.op.positions()}, {0: node.inputs[0].elements}, node.output.elements)
 
 
 def cases() -> Iterator[Node]:

@@ -11,6 +11,7 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
 from edgeq.numerics import saturate
+from edgeq.ops._access import Access, elementwise
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._binary import channel_axis
 from edgeq.ops._cases import activation
@@ -134,8 +135,8 @@ class PreluKernel(Kernel):
     def cost(self, node: Node) -> float:
         return 9.0 * node.output.elements
 
-    def overlays(self, node: Node) -> dict[int, int]:
-        return {0: 0}
+    def access(self, node: Node) -> Access:
+        return elementwise(node.output.elements)
 
 
 def cases() -> Iterator[Node]:

@@ -11,6 +11,7 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
 from edgeq.numerics import round_half_up, saturate
+from edgeq.ops._access import Access, elementwise
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, View, dynamic, onnx_rule
 from edgeq.ops._cases import activation
 from edgeq.ops._layout import ordered, output_index
@@ -103,8 +104,8 @@ class SoftmaxKernel(Kernel):
     def cost(self, node: Node) -> float:
         return 70.0 * node.output.elements
 
-    def overlays(self, node: Node) -> dict[int, int]:
-        return {0: 0}  # the last pass reads each element just before writing it
+    def access(self, node: Node) -> Access:
+        return elementwise(node.output.elements)
 
 
 def cases() -> Iterator[Node]:

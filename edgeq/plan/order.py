@@ -1,15 +1,16 @@
 """Operator order of least peak memory: shortest path over the sets of executed nodes, cost = peak so far.
 
-Exact for the estimate of one step's memory used here (live tensors, scratch, outputs laid over dying inputs).
+Exact for the estimate of one step's memory used here (live tensors, scratch, bytes that outputs share with dying inputs).
 Graphs with so many parallel branches that the sets run out of hand keep the order they came in.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from edgeq.ir import IntGraph, Node
+from edgeq.ops._access import Overlap
 from edgeq.ops.alias import Alias
 
 MAX_STATES = 20_000
@@ -23,8 +24,8 @@ def roots(graph: IntGraph) -> dict[str, str]:
     return root
 
 
-def best_order(graph: IntGraph, overlays: Mapping[str, Sequence[int]], scratch: Mapping[str, int]) -> tuple[Node, ...]:
-    """The graph's nodes in an order of least peak. overlays, scratch: by node name, see Kernel.overlays, Kernel.scratch."""
+def best_order(graph: IntGraph, overlaps: Mapping[str, Mapping[int, Overlap]], scratch: Mapping[str, int]) -> tuple[Node, ...]:
+    """The graph's nodes in an order of least peak. overlaps, scratch: by node name, see Kernel.overlaps, Kernel.scratch."""
     nodes = graph.nodes
     root = roots(graph)
     tensors = graph.tensors
@@ -46,9 +47,10 @@ def best_order(graph: IntGraph, overlays: Mapping[str, Sequence[int]], scratch: 
         held = sum(size[n] for n in before) + scratch.get(node.name, 0)
         if root[node.output.name] != node.output.name:
             return held
-        dying = [root[node.inputs[k].name] for k in overlays.get(node.name, ())]
-        shared = sum(size[n] for n in set(dying) if n not in kept and not readers[n] & ~(done | 1 << i))
-        return held + max(size[node.output.name] - shared, 0)
+        out = size[node.output.name]
+        sharing = {root[node.inputs[k].name]: overlap for k, overlap in overlaps.get(node.name, {}).items()}
+        dying = {n: overlap for n, overlap in sharing.items() if n not in kept and not readers[n] & ~(done | 1 << i)}
+        return held + max(out - sum(overlap.saved(size[n], out) for n, overlap in dying.items()), 0)
 
     everything = (1 << len(nodes)) - 1
     heap: list[tuple[int, tuple[int, ...], int]] = [(sum(size[n] for n in live(0)), (), 0)]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from edgeq import ops
 from edgeq.errors import EdgeqError, UnsupportedModel
 from edgeq.ir import IntGraph, Node
-from edgeq.ops._base import Kernel
-from edgeq.plan.order import best_order, roots
-from edgeq.plan.place import blocks, lifetimes, place
+from edgeq.ops._base import Kernel, constant_bytes
+from edgeq.plan.code import code_bytes
+from edgeq.plan.order import best_order
+from edgeq.plan.place import blocks, lifetimes, meetings, place
 from edgeq.targets import Target
 
 
@@ -41,10 +42,11 @@ class Step:
 @dataclass(frozen=True, eq=False)
 class Plan:
     """offsets: tensor name -> byte in the arena. lower_bound: the most bytes that one step holds; with this order and these
-    overlays no placement needs less."""
+    kernels no placement needs less."""
 
     graph: IntGraph
     target: Target
+    optimize: str
     steps: tuple[Step, ...]
     offsets: Mapping[str, int]
     arena_bytes: int
@@ -64,29 +66,56 @@ def choose(node: Node, target: Target) -> tuple[Choice, ...]:
     return tuple(sorted((Choice(k, k.cost(node)) for k in able), key=lambda c: c.cost))
 
 
-def make_plan(graph: IntGraph, target: Target) -> Plan:
-    """Chooses kernels, order and addresses for the graph, and checks the result."""
+def smallest(nodes: Sequence[Node], choices: Mapping[str, tuple[Choice, ...]], target: Target) -> set[str]:
+    """The kernel functions, among those that can run the nodes of one operator, that take the fewest bytes of flash:
+    their code, once each, and the constants of the nodes. Exact: every set of functions is tried."""
+    constants = {n.name: {c.kernel.function: constant_bytes(c.kernel, n) for c in choices[n.name]} for n in nodes}
+    functions = sorted({f for known in constants.values() for f in known})
+    best: tuple[int, tuple[str, ...]] | None = None
+    for some in (s for count in range(1, len(functions) + 1) for s in combinations(functions, count)):
+        if all(any(f in known for f in some) for known in constants.values()):
+            data = sum(min(known[f] for f in some if f in known) for known in constants.values())
+            flash = code_bytes(some, target, "size") + data
+            best = min(best, (flash, some)) if best else (flash, some)
+    return set(best[1]) if best else set()
+
+
+def make_choices(graph: IntGraph, target: Target, optimize: str) -> dict[str, tuple[Choice, ...]]:
+    """Node name -> the kernels that can run it, the one that will first."""
     choices = {node.name: choose(node, target) for node in graph.nodes}
+    if optimize == "size":
+        by_op: dict[str, list[Node]] = {}
+        for node in graph.nodes:
+            if choices[node.name]:
+                by_op.setdefault(node.op.name, []).append(node)
+        for nodes in by_op.values():
+            kept = smallest(nodes, choices, target)
+            for node in nodes:
+                choices[node.name] = tuple(sorted(choices[node.name], key=lambda c: (
+                    c.kernel.function not in kept, constant_bytes(c.kernel, node), c.cost)))  # fmt: skip
+    return choices
+
+
+def make_plan(graph: IntGraph, target: Target, optimize: str = "speed") -> Plan:
+    """Chooses kernels, order and addresses for the graph, and checks the result. optimize: for speed or size."""
+    choices = make_choices(graph, target, optimize)
     chosen = {name: c[0].kernel for name, c in choices.items() if c}
     by_name = {node.name: node for node in graph.nodes}
-    overlays = {name: kernel.overlays(by_name[name]) for name, kernel in chosen.items()}
+    overlaps = {name: kernel.overlaps(by_name[name]) for name, kernel in chosen.items()}
     scratch = {name: kernel.scratch(by_name[name]) for name, kernel in chosen.items()}
-    order = best_order(graph, {n: tuple(o) for n, o in overlays.items()}, scratch)
-    offsets, arena_bytes, bound = place(blocks(graph, order, overlays, scratch))
+    order = best_order(graph, overlaps, scratch)
+    offsets, arena_bytes, bound = place(blocks(graph, order, scratch), meetings(graph, order, overlaps))
     steps = tuple(Step(n, choices[n.name], scratch.get(n.name, 0), offsets.get(f"scratch:{n.name}", 0)) for n in order)
-    return check_plan(Plan(graph, target, steps, offsets, max(arena_bytes, 4), bound))
+    return check_plan(Plan(graph, target, optimize, steps, offsets, max(arena_bytes, 4), bound))
 
 
 def check_plan(plan: Plan) -> Plan:
     """Proves from addresses and lifetimes alone that no byte is overwritten while it is needed. Returns the plan.
 
     Bytes may be shared by a tensor and its aliases, and by an output and an input that dies at that step where the
-    kernel allows just that distance. Raises EdgeqError.
+    kernel's accesses, replayed byte by byte, read each one before it is overwritten. Raises EdgeqError.
     """
-    life, tensors, root = plan.lifetimes(), plan.graph.tensors, roots(plan.graph)
-    needed_until: dict[str, int] = {}  # root -> last step at which it or one of its aliases is read
-    for name, (_, last) in life.items():
-        needed_until[root[name]] = max(needed_until.get(root[name], -1), last)
+    life, tensors = plan.lifetimes(), plan.graph.tensors
     inputs = [(plan.offsets[t.name], plan.offsets[t.name] + t.bytes) for t in plan.graph.inputs.values()]
     if any(end > plan.arena_bytes for _, end in inputs) or any(_meet(a, b) for a, b in combinations(inputs, 2)):
         raise EdgeqError("the network's inputs overlap or leave the arena")
@@ -98,9 +127,9 @@ def check_plan(plan: Plan) -> Plan:
                 raise EdgeqError(f"alias {out!r} is not where its source is", node=node.name)
             continue
         allowed = {
-            node.inputs[k].name
-            for k, distance in step.kernel.overlays(node).items()
-            if plan.offsets[node.inputs[k].name] == start + distance and needed_until[root[node.inputs[k].name]] <= i
+            t.name
+            for k, t in enumerate(node.inputs)
+            if life[t.name][1] <= i and step.kernel.may_overlap(node, k, plan.offsets[t.name] - start)
         }
         scratch = (step.scratch_offset, step.scratch_offset + step.scratch_bytes)
         if max(end, scratch[1]) > plan.arena_bytes:

@@ -7,6 +7,9 @@
 /* Kernels and generated code must be of one release: generated code checks this number. */
 #define EDGEQ_RUNTIME_VERSION 1
 
+/* 1 where a model was built with --optimize size: loops that are unrolled for speed then are not. */
+#define EDGEQ_SMALL 0
+
 /* Kernels are weak, so that several models in one program may each bring their copy. */
 #if defined(__ICCARM__)
 #define EDGEQ_KERNEL __weak

@@ -1,7 +1,7 @@
 /* add: the sum or difference of two operands, element by element. See SPEC.md, "add".
  *
  * out = clamp((m1 * in1 + m2 * in2 + bias) >> shift, lo, hi).
- * out may be the same memory as an operand of as many elements; otherwise they must not overlap.
+ * Where out may overlap an operand: SPEC.md.
  */
 #ifndef EDGEQ_ADD_H
 #define EDGEQ_ADD_H

@@ -1,7 +1,6 @@
 /* avg_pool: the mean of each window, NHWC, batch 1. See SPEC.md, "avg_pool".
  *
- * in  [in_h][in_w][channels], out [out_h][out_w][channels]. They may overlap where in starts at or after out, and so
- * late that every window's first tap inside the input is at or after the pixel that the window writes.
+ * in  [in_h][in_w][channels], out [out_h][out_w][channels]. Where they may overlap: SPEC.md.
  * Taps outside the input add nothing to the sum of (in - zero_point).
  */
 #ifndef EDGEQ_AVG_POOL_H

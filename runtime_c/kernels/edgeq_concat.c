@@ -4,11 +4,10 @@
 
 EDGEQ_KERNEL void edgeq_concat(const edgeq_concat_params *p, const int8_t *in, int8_t *out) {
     out += p->start;
-    if (out == in) { /* the memory plan already has it in its place */
-        return;
-    }
     for (int32_t i = 0; i < p->rows; i++) {
-        memcpy(out, in, (size_t)p->width);
+        if (out != in) { /* the memory plan may already have it in its place */
+            memmove(out, in, (size_t)p->width);
+        }
         in += p->width;
         out += p->out_width;
     }

@@ -1,6 +1,6 @@
 /* concat: places one input's rows in the rows of the output; called once an input. See SPEC.md, "concat".
  *
- * in [rows][width], out [rows][out_width]. in may be out + start where rows is 1, otherwise no overlap.
+ * in [rows][width], out [rows][out_width]. Where they may overlap: SPEC.md.
  */
 #ifndef EDGEQ_CONCAT_H
 #define EDGEQ_CONCAT_H

@@ -1,6 +1,6 @@
 /* conv2d: 2-D convolution, NHWC, batch 1. See SPEC.md, "conv2d".
  *
- * in  [in_h][in_w][in_c], out [out_h][out_w][out_c], no overlap between them.
+ * in  [in_h][in_w][in_c], out [out_h][out_w][out_c]. Where they may overlap: SPEC.md.
  * out = clamp((bias[o] + sum weight * in) >> shift[o], lo, hi); taps outside the input read pad_value.
  */
 #ifndef EDGEQ_CONV2D_H

@@ -9,7 +9,7 @@ EDGEQ_KERNEL void edgeq_copy(const edgeq_copy_params *p, const int8_t *in, int8_
     int32_t at = p->offset, axis = LAST;
     while (axis >= 0) {
         if (step == 1) {
-            memcpy(out, in + at, (size_t)row);
+            memmove(out, in + at, (size_t)row);
         } else {
             for (int32_t i = 0; i < row; i++) {
                 out[i] = in[at + i * step];

@@ -1,6 +1,6 @@
 /* copy: a strided walk over the input. See SPEC.md, "copy".
  *
- * out[i] = in[offset + sum of index[d] * step[d]], the last axis fastest. No overlap between in and out.
+ * out[i] = in[offset + sum of index[d] * step[d]], the last axis fastest. Where they may overlap: SPEC.md.
  */
 #ifndef EDGEQ_COPY_H
 #define EDGEQ_COPY_H

@@ -1,7 +1,6 @@
 /* depthwise_conv2d: each output channel reads one input channel, NHWC, batch 1. See SPEC.md, "depthwise_conv2d".
  *
- * in  [in_h][in_w][in_c], out [out_h][out_w][in_c * multiplier]. They may be the same memory where the kernel is 1x1
- * with stride 1 and multiplier 1, otherwise they must not overlap.
+ * in  [in_h][in_w][in_c], out [out_h][out_w][in_c * multiplier]. Where they may overlap: SPEC.md.
  */
 #ifndef EDGEQ_DEPTHWISE_CONV2D_H
 #define EDGEQ_DEPTHWISE_CONV2D_H
@@ -40,8 +39,7 @@ typedef struct {
 
 void edgeq_depthwise_conv2d(const edgeq_depthwise_conv2d_params *p, const int8_t *in, int8_t *out);
 
-/* scratch: 8 * line * ((band - 1) * stride_h + 3) bytes, aligned to 4. in and out may be the same memory where band is
- * out_h, channels are even and strides are 1 with padding that keeps the size. */
+/* scratch: 8 * line * ((band - 1) * stride_h + 3) bytes, aligned to 4. */
 void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 typedef struct {

@@ -1,7 +1,6 @@
 /* max_pool: the largest value in each window, NHWC, batch 1. See SPEC.md, "max_pool".
  *
- * in  [in_h][in_w][channels], out [out_h][out_w][channels]. They may overlap where in starts at or after out, and so
- * late that every window's first tap inside the input is at or after the pixel that the window writes.
+ * in  [in_h][in_w][channels], out [out_h][out_w][channels]. Where they may overlap: SPEC.md.
  * Taps outside the input are skipped.
  */
 #ifndef EDGEQ_MAX_POOL_H

@@ -1,7 +1,7 @@
 /* mul: the product of two operands, element by element. See SPEC.md, "mul".
  *
  * out = clamp(((in1 - z1) * (in2 - z2) * m + bias) >> shift, lo, hi).
- * out may be the same memory as an operand of as many elements; otherwise they must not overlap.
+ * Where out may overlap an operand: SPEC.md.
  */
 #ifndef EDGEQ_MUL_H
 #define EDGEQ_MUL_H

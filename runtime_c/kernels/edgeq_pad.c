@@ -13,7 +13,7 @@ EDGEQ_KERNEL void edgeq_pad(const edgeq_pad_params *p, const int8_t *in, int8_t 
                 if (row < 0 || column < 0 || channel < 0) {
                     memset(out, p->fill, bytes);
                 } else {
-                    memcpy(out, in + ((row * p->in_w + column) * p->in_c + channel) * p->run, bytes);
+                    memmove(out, in + ((row * p->in_w + column) * p->in_c + channel) * p->run, bytes);
                 }
                 out += p->run;
             }

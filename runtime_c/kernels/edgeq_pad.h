@@ -1,6 +1,6 @@
 /* pad: copies a tensor into a larger one. See SPEC.md, "pad".
  *
- * in [..][in_w][in_c][run], out [out_h][out_w][out_c][run], no overlap between them.
+ * in [..][in_w][in_c][run], out [out_h][out_w][out_c][run]. Where they may overlap: SPEC.md.
  * out[i][j][k] = in[row[i]][column[j]][channel[k]], or fill where one of the three is -1.
  */
 #ifndef EDGEQ_PAD_H

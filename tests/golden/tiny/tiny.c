@@ -50,7 +50,7 @@ void tiny_run(void *arena) {
     BEGIN(0);
     END(0);
     BEGIN(1);
-    edgeq_conv2d(&l01, a + 72, a + 0, a + 108);
+    edgeq_conv2d(&l01, a + 44, a + 0, a + 80);
     END(1);
     BEGIN(2);
     edgeq_max_pool(&l02, a + 0, a + 0);
@@ -59,7 +59,7 @@ void tiny_run(void *arena) {
     edgeq_fully_connected(&l03, a + 0, a + 8);
     END(3);
     BEGIN(4);
-    edgeq_softmax(&l04, a + 8, a + 8);
+    edgeq_softmax(&l04, a + 8, a + 0);
     END(4);
 }
 
@@ -67,9 +67,9 @@ void tiny_run(void *arena) {
 #undef END
 
 int8_t *tiny_input(void *arena) {
-    return (int8_t *)arena + 72;
+    return (int8_t *)arena + 44;
 }
 
 const int8_t *tiny_output(const void *arena) {
-    return (const int8_t *)arena + 8;
+    return (const int8_t *)arena + 0;
 }
