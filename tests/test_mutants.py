@@ -98,7 +98,7 @@ class Mutant:
 def code(text: str) -> str:
     """The text with all blanked that is no statement here: comments, preprocessor lines, types, declarations, Arm's."""
     blank = lambda m: re.sub(r"[^\n]", " ", m.group())  # noqa: E731
-    arm = r"(?m)^#if (?:EDGEQ_DSP_ASM|defined\(__ARM).*?^#else"  # the twin in C is what runs here
+    arm = r"(?m)^#if (?:EDGEQ_\w+_ASM|defined\(__ARM).*?^#else"  # the twin in C is what runs here
     for pattern in (arm, r"/\*.*?\*/", r"typedef struct \{.*?\} \w+;", r"enum \{.*?\};", r"(?m)^\S.*$"):
         text = re.sub(pattern, blank, text, flags=re.S if "\\*" in pattern or "{" in pattern or "#" in pattern else 0)
     return text

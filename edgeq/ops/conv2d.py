@@ -109,7 +109,7 @@ class Conv2dKernel(Kernel):
         }  # fmt: skip
 
     def cost(self, node: Node) -> float:
-        return 4.0 * node.macs + 6.0 * self.scratch(node) * node.output.shape[0] * node.output.shape[1]
+        return 5.0 * node.macs + 30.0 * node.output.elements + 6.0 * self.scratch(node) * node.output.shape[0] * node.output.shape[1]
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
@@ -128,7 +128,7 @@ class Conv1x1Kernel(Conv2dKernel):
         return op.window.kernel == (1, 1) and not op.window.padded and op.groups == 1
 
     def cost(self, node: Node) -> float:
-        return 4.0 * node.macs
+        return 5.0 * node.macs + 30.0 * node.output.elements
 
     def scratch(self, node: Node) -> int:
         return 0

@@ -1,0 +1,30 @@
+/* What the kernels for Armv6-M share. Each block of assembly has a twin in C of the same meaning, which other processors
+ * compile. The assembly is Thumb-1 and runs on every Cortex-M. */
+#ifndef EDGEQ_V6M_H
+#define EDGEQ_V6M_H
+
+#include "edgeq.h"
+
+#if defined(__thumb__) && defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'
+#define EDGEQ_V6M_ASM 1
+#else
+#define EDGEQ_V6M_ASM 0
+#endif
+
+/* lo + v + span, clamped to lo .. lo + span, for v = what is to be clamped, less hi. Armv6-M has no SSAT; this takes six
+ * instructions and no branch. */
+static inline int8_t edgeq_v6m_clamp(int32_t v, int32_t span, int32_t lo) {
+    v = (v & (v >> 31)) + span;
+    return (int8_t)((v & ~(v >> 31)) + lo);
+}
+
+/* The same in assembly: clamps the low register v, with span in r5 and lo in r7; r0 is free. */
+#define EDGEQ_V6M_CLAMP(v) \
+    "asrs r0, " v ", #31\n" \
+    "ands " v ", r0\n" \
+    "adds " v ", " v ", r5\n" \
+    "asrs r0, " v ", #31\n" \
+    "bics " v ", r0\n" \
+    "adds " v ", " v ", r7\n"
+
+#endif
