@@ -112,7 +112,12 @@ def foldable(op: LinearOp) -> bool:
     return bool((np.abs(folded_bias(op)) + reach).max(initial=0) < 2**31)
 
 
+def clamp_params(op: LinearOp) -> Params:
+    """The fields span and lo."""
+    return {"span": op.hi - op.lo, "lo": op.lo}
+
+
 def requant(op: LinearOp, upper: np.ndarray) -> Params:
     """The fields requant, span and lo. upper: (O,), what is kept above each shift."""
     words = np.stack([folded_bias(op), upper.astype(np.int64) * 256 + op.shift], 1).astype(np.int32)
-    return {"requant": Array(words), "span": op.hi - op.lo, "lo": op.lo}
+    return {"requant": Array(words), **clamp_params(op)}

@@ -105,7 +105,7 @@ class DepthwiseKernel(Kernel):
         }  # fmt: skip
 
     def cost(self, node: Node) -> float:
-        return 8.0 * node.macs
+        return 15.0 * node.macs
 
     def overlays(self, node: Node) -> dict[int, int]:
         assert isinstance(node.op, DepthwiseConv2d)

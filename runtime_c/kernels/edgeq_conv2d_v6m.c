@@ -67,11 +67,11 @@ typedef struct {
     "lsls r0, r2, #16\n" \
     "subs r3, r3, r0\n" \
     "asrs r3, r6\n" \
-    EDGEQ_V6M_CLAMP("r3") \
+    EDGEQ_V6M_CLAMP("r3", "r0", "r5", "r7") \
     "ldr r0, [r4, #" out0 "]\n" \
     "strb r3, [r0, r1]\n" \
     "asrs r2, r6\n" \
-    EDGEQ_V6M_CLAMP("r2") \
+    EDGEQ_V6M_CLAMP("r2", "r0", "r5", "r7") \
     "ldr r0, [r4, #" out1 "]\n" \
     "strb r2, [r0, r1]\n"
 

@@ -18,13 +18,13 @@ static inline int8_t edgeq_v6m_clamp(int32_t v, int32_t span, int32_t lo) {
     return (int8_t)((v & ~(v >> 31)) + lo);
 }
 
-/* The same in assembly: clamps the low register v, with span in r5 and lo in r7; r0 is free. */
-#define EDGEQ_V6M_CLAMP(v) \
-    "asrs r0, " v ", #31\n" \
-    "ands " v ", r0\n" \
-    "adds " v ", " v ", r5\n" \
-    "asrs r0, " v ", #31\n" \
-    "bics " v ", r0\n" \
-    "adds " v ", " v ", r7\n"
+/* The same in assembly, with low registers: v is clamped, free is overwritten. */
+#define EDGEQ_V6M_CLAMP(v, free, span, lo) \
+    "asrs " free ", " v ", #31\n" \
+    "ands " v ", " free "\n" \
+    "adds " v ", " v ", " span "\n" \
+    "asrs " free ", " v ", #31\n" \
+    "bics " v ", " free "\n" \
+    "adds " v ", " v ", " lo "\n"
 
 #endif
