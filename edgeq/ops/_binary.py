@@ -248,7 +248,7 @@ class BinaryKernel(Kernel):
         return {"n": node.output.elements, **self.arithmetic(node)}
 
     def cost(self, node: Node) -> float:
-        return 10.0 * node.output.elements
+        return 25.0 * node.output.elements
 
     def overlays(self, node: Node) -> dict[int, int]:
         # element k is written after element k of every operand that is not broadcast was read, and never read again

@@ -230,7 +230,7 @@ class AvgPoolKernel(Kernel):
 
     def cost(self, node: Node) -> float:
         assert isinstance(node.op, AvgPoolOp)
-        return node.output.elements * (5.0 * node.op.window.taps + 8)
+        return node.output.elements * (11.0 * node.op.window.taps + 40)
 
     def overlays(self, node: Node) -> dict[int, int]:
         assert isinstance(node.op, AvgPoolOp)

@@ -45,6 +45,9 @@ typedef struct {
 /* Helium. scratch: 16 * chunks bytes where in_n is no multiple of 16. */
 void edgeq_fully_connected_mve(const edgeq_fully_connected_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+/* Armv6-M, and any other; 4 or more outputs; biases are less hi << shift. */
+void edgeq_fully_connected_v6m(const edgeq_fully_connected_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,8 +11,7 @@
 #define EDGEQ_V6M_ASM 0
 #endif
 
-/* lo + v + span, clamped to lo .. lo + span, for v = what is to be clamped, less hi. Armv6-M has no SSAT; this takes six
- * instructions and no branch. */
+/* clamp(v + hi, lo, hi), with span = hi - lo: Armv6-M has no SSAT; this takes six instructions and no branch. */
 static inline int8_t edgeq_v6m_clamp(int32_t v, int32_t span, int32_t lo) {
     v = (v & (v >> 31)) + span;
     return (int8_t)((v & ~(v >> 31)) + lo);
