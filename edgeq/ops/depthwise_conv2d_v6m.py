@@ -12,6 +12,7 @@ from edgeq.ops._v6m import clamp_params, foldable, folded_bias
 from edgeq.ops._window import Window
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
 
+
 SCRATCH = 2048  # bytes that a band of a plane may take, if three lines fit at all
 
 
@@ -55,23 +56,58 @@ def walk(window: Window, size: tuple[int, int], transposed: bool) -> Walk:
     return Walk(window, size, transposed, -(-rows // -(-rows // most)), line)
 
 
-class Depthwise3x3V6mKernel(DepthwiseKernel):
-    """3x3, a channel at a time as a plane of int32 in scratch, two outputs at a time.
+class DepthwiseV6mKernel(DepthwiseKernel):
+    """Four pixels at a time, read where they are through pointers to their taps.
 
-    All inputs of a band of output rows are read, channel by channel, before that channel of the band is written.
+    All inputs of four pixels are read, channel by channel, before that channel of the four is written.
     """
 
-    function = "edgeq_depthwise_conv2d_3x3_v6m"
+    function = "edgeq_depthwise_conv2d_v6m"
     source = "edgeq_depthwise_conv2d_v6m.c"
     params_type = "edgeq_depthwise_conv2d_v6m_params"
     isa = "v6m"
     uses_scratch = True
 
     def supports(self, node: Node) -> bool:
+        assert isinstance(node.op, DepthwiseConv2d)
+        return node.inputs[0].shape[2] == node.output.shape[2] and foldable(node.op)
+
+    def params(self, node: Node) -> Params:
         op = node.op
         assert isinstance(op, DepthwiseConv2d)
-        fit = (op.window.kernel, op.window.dilations) == ((3, 3), (1, 1)) and max(op.window.strides) <= 2
-        return fit and node.inputs[0].shape[2] == node.output.shape[2] and foldable(op)
+        return {
+            "window": op.window.params(node.inputs[0].shape, node.output.shape),
+            "channels": len(op.weight), "pad_value": op.pad_value, "padded": int(op.window.padded),
+            "weight": Array(np.ascontiguousarray(op.weight[..., 0].transpose(1, 2, 0))),
+            "bias": Array(folded_bias(op).astype(np.int32)), "shift": Array(op.shift), **clamp_params(op),
+        }  # fmt: skip
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, DepthwiseConv2d)
+        h, w, channels = node.output.shape
+        taps, rows = node.op.window.taps, node.op.window.kernel[0]
+        lists = 300 + 80 * rows + 75 * taps
+        return float(-(-h * w // 4) * (lists + channels * (62 + 14.3 * taps)))
+
+    def scratch(self, node: Node) -> int:
+        assert isinstance(node.op, DepthwiseConv2d)
+        return 4 + 40 * node.op.window.taps + node.output.shape[2] * node.op.window.padded  # 40: this machine's pointers
+
+
+class Depthwise3x3V6mKernel(DepthwiseV6mKernel):
+    """3x3, a channel at a time as a plane of int32 in scratch, two outputs at a time.
+
+    All inputs of a band of output rows are read, channel by channel, before that channel of the band is written.
+    """
+
+    function = "edgeq_depthwise_conv2d_3x3_v6m"
+    source = "edgeq_depthwise_conv2d_3x3_v6m.c"
+    params_type = "edgeq_depthwise_conv2d_3x3_v6m_params"
+
+    def supports(self, node: Node) -> bool:
+        assert isinstance(node.op, DepthwiseConv2d)
+        w = node.op.window
+        return super().supports(node) and (w.kernel, w.dilations) == ((3, 3), (1, 1)) and max(w.strides) <= 2
 
     @staticmethod
     def walk(node: Node) -> Walk:

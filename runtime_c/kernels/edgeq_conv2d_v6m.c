@@ -5,7 +5,7 @@
 
 /* Two pixels share a word, one in each half, so that one multiplication by a weight gives both products. Sums of words are
  * right in either half for as long as the lower one fits 16 bits; the stream of weights says when to take them apart. */
-enum { CONV2D_V6M_PIXELS = 4, CONV2D_V6M_STEPS = 7, CONV2D_V6M_END = 8, CONV2D_V6M_HALF = 0x7FFF };
+enum { CONV2D_V6M_STEPS = 7, CONV2D_V6M_END = 8, CONV2D_V6M_HALF = 0x7FFF };
 
 /* What computing all channels of four pixels from a chunk of taps needs, in the order in which the assembly reads it.
  * Arrays of channels are given by their ends. */
@@ -14,7 +14,7 @@ typedef struct {
     const int8_t *weight;       /* the stream; moves on */
     const int32_t *requant;     /* [channels][2]: bias, 256 * sums taken apart + shift */
     uint32_t *sums;             /* [channels][4] between chunks */
-    int8_t *out[CONV2D_V6M_PIXELS];
+    int8_t *out[EDGEQ_V6M_PIXELS];
     int32_t channel;            /* counts up to 0 */
     int32_t span, lo;           /* hi - lo, lo */
     int32_t from_sums, to_sums; /* whether there were chunks before, are chunks after */
@@ -256,42 +256,17 @@ static void conv2d_v6m_channels(conv2d_v6m_walk *walk) {
 }
 #endif
 
-/* The windows of four pixels, and how far their taps have been read. */
+/* How far the taps of four windows have been read. */
 typedef struct {
-    int32_t y[CONV2D_V6M_PIXELS], x[CONV2D_V6M_PIXELS]; /* in the input, of the first tap */
-    int32_t inside;               /* whether none has padding and the taps of a row are neighbours */
     int32_t row, column, channel; /* of the next tap */
-    int32_t next_y, next_x;       /* of the window after these */
-} conv2d_v6m_windows;
-
-/* Moves on to the next four pixels; of fewer the last again. left: how many there are. */
-static void conv2d_v6m_move(const edgeq_window *w, int32_t left, conv2d_v6m_windows *at) {
-    const int32_t last_y = w->in_h - 1 - (w->kernel_h - 1) * w->dilation_h, last_x = w->in_w - w->kernel_w;
-    int32_t y = at->next_y, x = at->next_x, inside = w->dilation_w == 1;
-    for (int32_t k = 0; k < CONV2D_V6M_PIXELS; k++) {
-        at->y[k] = y;
-        at->x[k] = x;
-        inside &= y >= 0 && y <= last_y && x >= 0 && x <= last_x;
-        if (k + 1 < left) {
-            x += w->stride_w;
-            if (x == w->out_w * w->stride_w - w->pad_left) {
-                x = -w->pad_left;
-                y += w->stride_h;
-            }
-        }
-    }
-    at->next_y = y;
-    at->next_x = x;
-    at->inside = inside;
-    at->row = at->column = at->channel = 0;
-}
+} conv2d_v6m_tap;
 
 static inline uint32_t conv2d_v6m_word(int32_t lower, int32_t upper) {
     return (uint32_t)lower + ((uint32_t)upper << 16);
 }
 
 /* n > 0 taps of four pixels, given by their ends, as words. Returns the end of what it wrote. */
-__attribute__((noinline)) static uint32_t *conv2d_v6m_expand(const int8_t *const ends[CONV2D_V6M_PIXELS], int32_t n,
+__attribute__((noinline)) static uint32_t *conv2d_v6m_expand(const int8_t *const ends[EDGEQ_V6M_PIXELS], int32_t n,
                                                              uint32_t *to) {
     const int8_t *a = ends[0], *b = ends[1], *c = ends[2], *d = ends[3];
     int32_t i = -n;
@@ -305,44 +280,38 @@ __attribute__((noinline)) static uint32_t *conv2d_v6m_expand(const int8_t *const
 }
 
 /* The next n taps of a row of the windows, or fewer, as words; pad: in_c bytes of padding. Returns how many. */
-static int32_t conv2d_v6m_row(const edgeq_conv2d_v6m_params *p, const int8_t *in, const int8_t *pad, int32_t n,
-                              conv2d_v6m_windows *at, uint32_t *to) {
+static int32_t conv2d_v6m_row(const edgeq_conv2d_v6m_params *p, const edgeq_v6m_windows *at, const int8_t *in,
+                              const int8_t *pad, int32_t n, conv2d_v6m_tap *next, uint32_t *to) {
     const edgeq_window *w = &p->window;
-    const int32_t in_c = p->in_c, in_w = w->in_w, down = at->row * w->dilation_h;
-    const int8_t *rows[CONV2D_V6M_PIXELS], *ends[CONV2D_V6M_PIXELS];
-    for (int32_t k = 0; k < CONV2D_V6M_PIXELS; k++) {
-        const int32_t y = at->y[k] + down;
-        rows[k] = (uint32_t)y < (uint32_t)w->in_h ? in + y * in_w * in_c : 0;
-    }
+    const int32_t in_c = p->in_c, whole = at->inside && w->dilation_w == 1; /* then the taps of a row are neighbours */
+    const int8_t *rows[EDGEQ_V6M_PIXELS], *ends[EDGEQ_V6M_PIXELS];
     int32_t done = 0;
-    while (done < n && at->column < w->kernel_w) {
-        const int32_t columns = at->inside ? w->kernel_w - at->column : 1, ahead = columns * in_c - at->channel;
-        const int32_t taps = ahead < n - done ? ahead : n - done, end = at->channel + taps;
-        const int32_t right = at->column * w->dilation_w;
-        for (int32_t k = 0; k < CONV2D_V6M_PIXELS; k++) {
-            const int32_t x = at->x[k] + right;
-            ends[k] = (rows[k] != 0 && (uint32_t)x < (uint32_t)in_w ? rows[k] + x * in_c : pad) + end;
-        }
+    edgeq_v6m_rows(w, at, next->row, in, in_c, rows);
+    while (done < n && next->column < w->kernel_w) {
+        const int32_t columns = whole ? w->kernel_w - next->column : 1, ahead = columns * in_c - next->channel;
+        const int32_t taps = ahead < n - done ? ahead : n - done;
+        const int32_t end = next->channel + taps;
+        edgeq_v6m_column(w, at, next->column, in_c, rows, pad, end, ends);
         to = conv2d_v6m_expand(ends, taps, to);
         done += taps;
-        at->channel = end;
-        for (; at->channel >= in_c; at->channel -= in_c) {
-            at->column++;
+        next->channel = end;
+        for (; next->channel >= in_c; next->channel -= in_c) {
+            next->column++;
         }
     }
     return done;
 }
 
 /* The next n taps of the windows, as words. */
-static void conv2d_v6m_gather(const edgeq_conv2d_v6m_params *p, const int8_t *in, const int8_t *pad, int32_t n,
-                              conv2d_v6m_windows *at, uint32_t *to) {
+static void conv2d_v6m_gather(const edgeq_conv2d_v6m_params *p, const edgeq_v6m_windows *at, const int8_t *in,
+                              const int8_t *pad, int32_t n, conv2d_v6m_tap *next, uint32_t *to) {
     while (n > 0) {
-        const int32_t done = conv2d_v6m_row(p, in, pad, n, at, to);
+        const int32_t done = conv2d_v6m_row(p, at, in, pad, n, next, to);
         n -= done;
         to += 2 * done;
-        if (at->column == p->window.kernel_w) {
-            at->column = 0;
-            at->row++;
+        if (next->column == p->window.kernel_w) {
+            next->column = 0;
+            next->row++;
         }
     }
 }
@@ -352,28 +321,28 @@ EDGEQ_KERNEL void edgeq_conv2d_v6m(const edgeq_conv2d_v6m_params *p, const int8_
     const int32_t taps = p->taps, chunk = p->chunk, out_c = p->out_c;
     uint32_t *const x = (uint32_t *)scratch, *const sums = x + 2 * chunk, *const end = sums + 4 * out_c;
     int8_t *const pad = (int8_t *)(chunk < taps ? end : sums);
-    conv2d_v6m_windows at;
+    edgeq_v6m_windows at;
     conv2d_v6m_walk walk;
-    at.next_y = -w->pad_top;
-    at.next_x = -w->pad_left;
+    walk.x = x;
     walk.requant = p->requant + 2 * out_c;
     walk.sums = end;
     walk.span = p->span;
     walk.lo = p->lo;
-    walk.x = x;
     if (p->padded) {
         memset(pad, p->pad_value, (size_t)p->in_c);
     }
-    for (int32_t left = w->out_h * w->out_w; left > 0; left -= CONV2D_V6M_PIXELS) {
-        conv2d_v6m_move(w, left, &at);
-        for (int32_t k = 0; k < CONV2D_V6M_PIXELS; k++) {
+    edgeq_v6m_start(w, &at);
+    for (int32_t left = w->out_h * w->out_w; left > 0; left -= EDGEQ_V6M_PIXELS) {
+        conv2d_v6m_tap next = {0, 0, 0};
+        edgeq_v6m_move(w, left, &at);
+        for (int32_t k = 0; k < EDGEQ_V6M_PIXELS; k++) {
             out += k < left ? out_c : 0;
             walk.out[k] = out;
         }
         walk.weight = p->weight;
         for (int32_t t = 0; t < taps; t += chunk) {
             const int32_t n = taps - t < chunk ? taps - t : chunk;
-            conv2d_v6m_gather(p, in, pad, n, &at, x);
+            conv2d_v6m_gather(p, &at, in, pad, n, &next, x);
             if (n % 2 != 0) { /* a step has two taps */
                 x[2 * n] = x[2 * n + 1] = 0;
             }

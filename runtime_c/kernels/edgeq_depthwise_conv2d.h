@@ -62,8 +62,23 @@ typedef struct {
 /* Helium; multiplier 1. scratch: in_c bytes where padded. */
 void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
-/* For Armv6-M: kernel 3x3, dilation 1, stride_w 1 or 2, multiplier 1. Rows and columns may be exchanged in window and
- * weight; distances are in elements. */
+typedef struct {
+    edgeq_window window;
+    int16_t channels;      /* of input and output */
+    int8_t pad_value;      /* the input's zero point */
+    int8_t padded;         /* whether any window reaches outside the input */
+    const int8_t *weight;  /* [kernel_h][kernel_w][channels] */
+    const int32_t *bias;   /* [channels], less hi << shift */
+    const uint8_t *shift;  /* [channels], 0..31 */
+    int32_t span, lo;      /* hi - lo, lo */
+} edgeq_depthwise_conv2d_v6m_params;
+
+/* Armv6-M, and any other; multiplier 1. scratch, aligned to 4: five pointers a tap, with room to align them to their size,
+ * and channels bytes more where padded. */
+void edgeq_depthwise_conv2d_v6m(const edgeq_depthwise_conv2d_v6m_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* Kernel 3x3, dilation 1, strides up to 2, multiplier 1. Rows and columns may be exchanged in window and weight; distances
+ * are in elements. */
 typedef struct {
     edgeq_window window;
     int16_t channels;
@@ -75,11 +90,12 @@ typedef struct {
     const int32_t *bias;   /* [channels], less hi << shift */
     const uint8_t *shift;  /* [channels], 0..31 */
     int32_t span, lo;      /* hi - lo, lo */
-} edgeq_depthwise_conv2d_v6m_params;
+} edgeq_depthwise_conv2d_3x3_v6m_params;
 
 /* Armv6-M, and any other. scratch: 4 * line * ((band - 1) * stride_h + 3) bytes, aligned to 4. in and out may be the same
  * memory where band is out_h and strides are 1 with padding that keeps the size. */
-void edgeq_depthwise_conv2d_3x3_v6m(const edgeq_depthwise_conv2d_v6m_params *p, const int8_t *in, int8_t *out, void *scratch);
+void edgeq_depthwise_conv2d_3x3_v6m(const edgeq_depthwise_conv2d_3x3_v6m_params *p, const int8_t *in, int8_t *out,
+                                    void *scratch);
 
 #ifdef __cplusplus
 }
