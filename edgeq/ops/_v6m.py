@@ -11,6 +11,7 @@ from edgeq.ops._base import Array, Params
 from edgeq.ops._linear import LinearOp
 
 STEPS = 7  # of two taps, in the longest group
+REACH = 0x7FFF  # of a group's sums
 END, SKIP = 8, 9
 LONGEST_SKIP = 255
 WORTH_SKIPPING = 3  # steps of zeros
@@ -26,32 +27,45 @@ class Skip:
 Run = np.ndarray | Skip  # a group's weights, (taps,) int8, or zeros
 
 
-def fits(weights: np.ndarray) -> bool:
-    """Whether sum(weight * q) is within -0x7FFF .. 0x8000 for all int8 q."""
-    positive = int(weights[weights > 0].astype(np.int64).sum())
-    negative = -int(weights[weights < 0].astype(np.int64).sum())
-    return 128 * positive + 127 * negative <= 0x7FFF and 127 * positive + 128 * negative <= 0x8000
+def reach(weights: np.ndarray) -> np.ndarray:
+    """The largest absolute value, nearly, of sum(weights * q) over the last axis for int8 q; it fits 16 bits up to 0x7FFF.
+
+    128 for each unit of the sign of which there is more, 127 of the other.
+    """
+    by_sign = [np.abs(np.where(keep, weights, 0).astype(np.int64)).sum(-1) for keep in (weights > 0, weights < 0)]
+    return 127 * (by_sign[0] + by_sign[1]) + np.maximum(*by_sign)
+
+
+def padded(weight: np.ndarray) -> np.ndarray:
+    """(O, taps) with an even number of taps."""
+    return np.pad(weight, ((0, 0), (0, weight.shape[1] % 2)))
+
+
+def streamable(weight: np.ndarray) -> bool:
+    """Whether any two taps of a step fit a group; all do but -128 beside -128."""
+    steps = padded(weight).reshape(len(weight), -1, 2)
+    return bool((reach(steps) <= REACH).all())
 
 
 def runs(taps: np.ndarray) -> Iterator[Run]:
-    """The (even number of) taps of a channel as groups whose sums fit 16 bits, each as long as possible. Two taps always
-    fit. Zeros at the end are left out."""
+    """The (even number of) taps of a channel as groups whose sums fit 16 bits, each as long as possible. Zeros at
+    the end are left out."""
     steps = taps.reshape(-1, 2)
-    zero = ~steps.any(1)
-    count = int(np.flatnonzero(~zero)[-1]) + 1 if steps.any() else 0
+    nonzero = np.flatnonzero(steps.any(1))
     at = 0
-    while at < count:
-        zeros = int(np.argmin(zero[at:]))
-        if zeros >= WORTH_SKIPPING:
-            zeros = min(zeros, LONGEST_SKIP)
+    for part in np.split(nonzero, np.flatnonzero(np.diff(nonzero) > WORTH_SKIPPING) + 1):
+        if not len(part):
+            return
+        while part[0] - at >= WORTH_SKIPPING:
+            zeros = min(int(part[0]) - at, LONGEST_SKIP)
             yield Skip(zeros)
             at += zeros
-            continue
-        end = at + 1
-        while end < count and end - at < STEPS and not zero[end : end + WORTH_SKIPPING].all() and fits(steps[at : end + 1]):
-            end += 1
-        yield steps[at:end].ravel()
-        at = end
+        while at <= part[-1]:
+            count = 1
+            while count < STEPS and at + count <= part[-1] and reach(steps[at : at + count + 1].ravel()) <= REACH:
+                count += 1
+            yield steps[at : at + count].ravel()
+            at += count
 
 
 def encode(channel: list[Run]) -> bytes:
@@ -92,8 +106,8 @@ class Stream:
 
 def stream(weight: np.ndarray, chunk: int) -> Stream:
     """weight: (O, taps) int8. chunk: taps at a time, even."""
-    padded = np.pad(weight, ((0, 0), (0, weight.shape[1] % 2)))
-    coded = [[list(runs(row[at : at + chunk])) for row in padded] for at in range(0, padded.shape[1], chunk)]
+    rows = padded(weight)
+    coded = [[list(runs(row[at : at + chunk])) for row in rows] for at in range(0, rows.shape[1], chunk)]
     groups = sum(np.array([sum(isinstance(r, np.ndarray) for r in row) for row in part]) for part in coded)
     every = [run for part in coded for row in part for run in row]
     steps = sum(len(r) // 2 for r in every if isinstance(r, np.ndarray))

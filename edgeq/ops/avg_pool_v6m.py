@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgeq.ir import Node
 from edgeq.numerics import round_shift
 from edgeq.ops._base import Params
@@ -24,7 +26,8 @@ class AvgPoolV6mKernel(AvgPoolKernel):
     def supports(self, node: Node) -> bool:
         op = node.op
         assert isinstance(op, AvgPoolOp)
-        reach = int(round_shift(op.window.taps * max_magnitude(op.zero_point), op.pre_shift)) * abs(int(op.m[0]))
+        sums = np.array([op.window.taps * max_magnitude(op.zero_point)])
+        reach = int(round_shift(sums, op.pre_shift)[0]) * abs(int(op.m[0]))
         return super().supports(node) and reach + abs(self.folded_bias(op)) < 2**31
 
     def params(self, node: Node) -> Params:

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeq.ir import Node
 from edgeq.ops._base import Array, Params
-from edgeq.ops._v6m import Stream, foldable, requant, stream
+from edgeq.ops._v6m import Stream, foldable, requant, stream, streamable
 from edgeq.ops.conv2d import Conv2d, Conv2dKernel
 
 SCRATCH = 2048  # bytes that windows and sums may take, if 32 taps at a time fit
@@ -27,7 +27,7 @@ class Conv2dV6mKernel(Conv2dKernel):
 
     def supports(self, node: Node) -> bool:
         assert isinstance(node.op, Conv2d)
-        return node.op.groups == 1 and foldable(node.op)
+        return node.op.groups == 1 and foldable(node.op) and streamable(rows(node.op))
 
     @staticmethod
     def chunk(op: Conv2d) -> int:
@@ -59,13 +59,19 @@ class Conv2dV6mKernel(Conv2dKernel):
         op = node.op
         assert isinstance(op, Conv2d)
         coded, chunks = packed(op), -(-op.weight[0].size // self.chunk(op))
-        channels = len(op.weight) * (95 + 50 * (chunks - 1)) + 13 * coded.steps + 18 * int(coded.groups.sum()) + 10 * coded.skips
+        channels = len(op.weight) * (95 + 50 * (chunks - 1))
+        weights = 13 * coded.steps + 18 * int(coded.groups.sum()) + 10 * coded.skips
         rows, pieces = op.window.kernel[0] + chunks - 1, op.window.taps if op.window.padded else op.window.kernel[0]
         gather = 200 + 75 * chunks + 85 * rows + 80 * pieces + 13 * op.weight[0].size
-        return float(-(-node.output.shape[0] * node.output.shape[1] // 4) * (channels + gather))
+        return float(-(-node.output.shape[0] * node.output.shape[1] // 4) * (channels + weights + gather))
+
+
+def rows(op: Conv2d) -> np.ndarray:
+    """(O, taps)."""
+    return op.weight.reshape(len(op.weight), -1)
 
 
 @lru_cache(maxsize=64)
 def packed(op: Conv2d) -> Stream:
     """The weights as the kernel reads them."""
-    return stream(op.weight.reshape(len(op.weight), -1), Conv2dV6mKernel.chunk(op))
+    return stream(rows(op), Conv2dV6mKernel.chunk(op))

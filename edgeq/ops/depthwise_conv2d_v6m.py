@@ -12,7 +12,6 @@ from edgeq.ops._v6m import clamp_params, foldable, folded_bias
 from edgeq.ops._window import Window
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
 
-
 SCRATCH = 2048  # bytes that a band of a plane may take, if three lines fit at all
 
 

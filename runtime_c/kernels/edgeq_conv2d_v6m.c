@@ -5,7 +5,7 @@
 
 /* Two pixels share a word, one in each half, so that one multiplication by a weight gives both products. Sums of words are
  * right in either half for as long as the lower one fits 16 bits; the stream of weights says when to take them apart. */
-enum { CONV2D_V6M_STEPS = 7, CONV2D_V6M_END = 8, CONV2D_V6M_HALF = 0x7FFF };
+enum { CONV2D_V6M_STEPS = 7, CONV2D_V6M_END = 8, CONV2D_V6M_HALF = 0x8000 };
 
 /* What computing all channels of four pixels from a chunk of taps needs, in the order in which the assembly reads it.
  * Arrays of channels are given by their ends. */
@@ -100,7 +100,6 @@ __attribute__((naked, noinline)) static void conv2d_v6m_channels(conv2d_v6m_walk
         "lsrs r3, r3, #8\n"
         "lsls r6, r2, #16\n"
         "adds r6, r6, r2\n"
-        "adds r6, r6, r3\n"
         "lsls r3, r3, #15\n"
         "subs r6, r6, r3\n"
         "mov r10, r6\n"
@@ -182,7 +181,7 @@ __attribute__((naked, noinline)) static void conv2d_v6m_channels(conv2d_v6m_walk
         "mov r11, r7\n"
         "pop {r4-r7, pc}\n"
         ".balign 4\n"
-        "9: .word 0x7FFF\n");
+        "9: .word 0x8000\n");
 }
 #else
 /* Two pixels of a channel: all that was summed, as words, and the upper halves alone. */
