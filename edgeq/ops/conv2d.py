@@ -158,6 +158,7 @@ def cases() -> Iterator[Node]:
         (3, 2, 1, 1, Window((1, 1)), 1),
         (5, 7, 63, 3, Window((1, 1)), 1),  # several tiles, the last one odd
         (3, 3, 4, 4, Window((1, 1), pads=(1, 0, 0, 1)), 1),
+        (2, 8, 2, 2, Window((2, 3), (1, 1), (1, 2)), 1),
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, 37)[spread])

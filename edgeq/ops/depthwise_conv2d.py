@@ -136,6 +136,7 @@ def cases() -> Iterator[Node]:
         (60, 52, 3, 1, Window((3, 3), (2, 2), pads=(0, 0, 1, 1))),
         (6, 5, 4, 1, Window((3, 3), (1, 2), pads=(2, 3, 0, 1))),
         (5, 9, 2, 1, Window((3, 3), (2, 1), pads=(0, 2, 1, 4))),
+        (4, 126, 1, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # bands of two rows
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, -37)[spread])

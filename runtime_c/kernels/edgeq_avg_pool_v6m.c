@@ -17,21 +17,21 @@ static avg_pool_v6m_taps avg_pool_v6m_inside(int32_t start, int32_t kernel, int3
     return taps;
 }
 
-/* The sum of n values, step bytes apart. */
-static int32_t avg_pool_v6m_sum(const int8_t *from, int32_t step, int32_t n) {
-    int32_t sum = 0, at = 0;
+/* The sum of n values, step bytes apart, the first at `at`. */
+static int32_t avg_pool_v6m_sum(const int8_t *in, int32_t at, int32_t step, int32_t n) {
+    int32_t sum = 0;
     for (; n >= 4; n -= 4) {
-        sum += from[at];
+        sum += in[at];
         at += step;
-        sum += from[at];
+        sum += in[at];
         at += step;
-        sum += from[at];
+        sum += in[at];
         at += step;
-        sum += from[at];
+        sum += in[at];
         at += step;
     }
     for (; n > 0; n--) {
-        sum += from[at];
+        sum += in[at];
         at += step;
     }
     return sum;
@@ -47,12 +47,12 @@ static void avg_pool_v6m_window(const edgeq_avg_pool_params *p, const int8_t *in
     const int in_one = x.count == w->in_w && w->dilation_h == 1; /* the rows follow each other */
     const int32_t rows = in_one ? 1 : y.count, columns = in_one ? taps : x.count;
     const int32_t row = w->dilation_h * w->in_w * channels, step = w->dilation_w * channels;
-    in += taps > 0 ? (y.start * w->in_w + x.start) * channels : 0;
+    const int32_t corner = (y.start * w->in_w + x.start) * channels;
     for (const int8_t *const end = out + channels; out != end; out++) {
-        int32_t sum = start, from = 0;
+        int32_t sum = start, at = corner;
         for (int32_t i = 0; i < rows; i++) {
-            sum += avg_pool_v6m_sum(in + from, step, columns);
-            from += row;
+            sum += avg_pool_v6m_sum(in, at, step, columns);
+            at += row;
         }
         *out = edgeq_v6m_clamp(((sum >> pre_shift) * m + bias) >> shift, span, lo);
         in++;

@@ -235,7 +235,7 @@ static void conv2d_v6m_channels(conv2d_v6m_walk *walk) {
             codes = codes == 1 ? (uint8_t)*w++ | 0x100U : codes; /* two codes and a mark behind them */
             const int32_t code = codes & 15U;
             codes >>= 4;
-            if (code < CONV2D_V6M_STEPS) {
+            if (code < CONV2D_V6M_END) {
                 const int32_t n = 2 * (CONV2D_V6M_STEPS - code);
                 sum0 = conv2d_v6m_group(sum0, x, w, n);
                 sum1 = conv2d_v6m_group(sum1, x + 1, w, n);
@@ -288,8 +288,7 @@ static int32_t conv2d_v6m_row(const edgeq_conv2d_v6m_params *p, const edgeq_v6m_
     edgeq_v6m_rows(w, at, next->row, in, in_c, rows);
     while (done < n && next->column < w->kernel_w) {
         const int32_t columns = whole ? w->kernel_w - next->column : 1, ahead = columns * in_c - next->channel;
-        const int32_t taps = ahead < n - done ? ahead : n - done;
-        const int32_t end = next->channel + taps;
+        const int32_t taps = edgeq_v6m_min(ahead, n - done), end = next->channel + taps;
         edgeq_v6m_column(w, at, next->column, in_c, rows, pad, end, ends);
         to = conv2d_v6m_expand(ends, taps, to);
         done += taps;
@@ -340,7 +339,7 @@ EDGEQ_KERNEL void edgeq_conv2d_v6m(const edgeq_conv2d_v6m_params *p, const int8_
         }
         walk.weight = p->weight;
         for (int32_t t = 0; t < taps; t += chunk) {
-            const int32_t n = taps - t < chunk ? taps - t : chunk;
+            const int32_t n = edgeq_v6m_min(taps - t, chunk);
             conv2d_v6m_gather(p, &at, in, pad, n, &next, x);
             if (n % 2 != 0) { /* a step has two taps */
                 x[2 * n] = x[2 * n + 1] = 0;

@@ -212,9 +212,9 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v6m(const edgeq_depthwise_conv2d_3x
     plane.line = 4 * line;
     plane.line_step = 4 * line * w->stride_h;
     for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
-        plane.rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
+        plane.rows = edgeq_v6m_min(w->out_h - oy, p->band);
         const int32_t top = oy * w->stride_h - w->pad_top, lines = (plane.rows - 1) * w->stride_h + 3;
-        const int32_t from = top > 0 ? top : 0, to = top + lines < w->in_h ? top + lines : w->in_h;
+        const int32_t from = top > 0 ? top : 0, to = edgeq_v6m_min(top + lines, w->in_h);
         for (int32_t k = 0; k < lines * line; k++) { /* padding, which stays for all channels */
             x[k] = p->pad_value;
         }

@@ -74,8 +74,9 @@ static void fully_connected_v6m_block(const int8_t *end, const int8_t *row, int3
 
 EDGEQ_KERNEL void edgeq_fully_connected_v6m(const edgeq_fully_connected_params *p, const int8_t *in, int8_t *out) {
     const int32_t last = p->out_n - FULLY_CONNECTED_V6M_BLOCK, span = p->hi - p->lo;
-    for (int32_t o = 0; o < p->out_n; o += FULLY_CONNECTED_V6M_BLOCK) {
-        const int32_t first = o < last ? o : last; /* the last four, some of them perhaps again */
+    int32_t o = 0;
+    do {
+        const int32_t first = edgeq_v6m_min(o, last); /* the last four, some of them perhaps again */
         int32_t sum[FULLY_CONNECTED_V6M_BLOCK];
         for (int32_t i = 0; i < FULLY_CONNECTED_V6M_BLOCK; i++) {
             sum[i] = p->bias[first + i];
@@ -84,5 +85,6 @@ EDGEQ_KERNEL void edgeq_fully_connected_v6m(const edgeq_fully_connected_params *
         for (int32_t i = 0; i < FULLY_CONNECTED_V6M_BLOCK; i++) {
             out[first + i] = edgeq_v6m_clamp(sum[i] >> p->shift[first + i], span, p->lo);
         }
-    }
+        o = first + FULLY_CONNECTED_V6M_BLOCK;
+    } while (o != p->out_n);
 }

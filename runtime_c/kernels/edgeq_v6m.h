@@ -11,6 +11,10 @@
 #define EDGEQ_V6M_ASM 0
 #endif
 
+static inline int32_t edgeq_v6m_min(int32_t a, int32_t b) {
+    return a < b ? a : b;
+}
+
 /* clamp(v + hi, lo, hi), with span = hi - lo: Armv6-M has no SSAT; this takes six instructions and no branch. */
 static inline int8_t edgeq_v6m_clamp(int32_t v, int32_t span, int32_t lo) {
     v = (v & (v >> 31)) + span;
