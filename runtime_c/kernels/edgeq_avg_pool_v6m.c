@@ -8,7 +8,7 @@ typedef struct {
 
 static avg_pool_v6m_taps avg_pool_v6m_inside(int32_t start, int32_t kernel, int32_t dilation, int32_t size) {
     avg_pool_v6m_taps taps = {start, 0};
-    for (; kernel > 0 && taps.start < 0; kernel--) {
+    for (; kernel != 0 && taps.start < 0; kernel--) {
         taps.start += dilation;
     }
     for (int32_t at = taps.start; taps.count < kernel && at < size; at += dilation) {
@@ -20,7 +20,7 @@ static avg_pool_v6m_taps avg_pool_v6m_inside(int32_t start, int32_t kernel, int3
 /* The sum of n values, step bytes apart, the first at `at`. */
 static int32_t avg_pool_v6m_sum(const int8_t *in, int32_t at, int32_t step, int32_t n) {
     int32_t sum = 0;
-    for (; n >= 4; n -= 4) {
+    for (; n > 3; n -= 4) {
         sum += in[at];
         at += step;
         sum += in[at];

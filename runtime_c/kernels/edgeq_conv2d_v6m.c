@@ -345,7 +345,7 @@ EDGEQ_KERNEL void edgeq_conv2d_v6m(const edgeq_conv2d_v6m_params *p, const int8_
                 x[2 * n] = x[2 * n + 1] = 0;
             }
             walk.channel = -out_c;
-            walk.from_sums = t > 0;
+            walk.from_sums = t != 0;
             walk.to_sums = t + n < taps;
             conv2d_v6m_channels(&walk);
         }

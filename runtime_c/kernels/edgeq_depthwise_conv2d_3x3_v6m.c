@@ -180,7 +180,7 @@ static void depthwise_3x3_v6m_stride2(const depthwise_3x3_v6m_plane *plane) {
 /* n values, each step bytes after the one before, as words. */
 static void depthwise_3x3_v6m_expand(const int8_t *from, int32_t step, int32_t n, int32_t *to) {
     int32_t at = 0;
-    for (; n >= 4; n -= 4) {
+    for (; n > 3; n -= 4) {
         to[0] = from[at];
         at += step;
         to[1] = from[at];
@@ -211,10 +211,10 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v6m(const edgeq_depthwise_conv2d_3x
     plane.x = x;
     plane.line = 4 * line;
     plane.line_step = 4 * line * w->stride_h;
-    for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
+    for (int32_t oy = 0; oy != w->out_h; oy += plane.rows) {
         plane.rows = edgeq_v6m_min(w->out_h - oy, p->band);
         const int32_t top = oy * w->stride_h - w->pad_top, lines = (plane.rows - 1) * w->stride_h + 3;
-        const int32_t from = top > 0 ? top : 0, to = edgeq_v6m_min(top + lines, w->in_h);
+        const int32_t from = top - edgeq_v6m_min(top, 0), to = edgeq_v6m_min(top + lines, w->in_h);
         for (int32_t k = 0; k < lines * line; k++) { /* padding, which stays for all channels */
             x[k] = p->pad_value;
         }

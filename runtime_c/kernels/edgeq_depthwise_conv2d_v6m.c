@@ -147,7 +147,7 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_v6m(const edgeq_depthwise_conv2d_v6m_pa
                                              void *scratch) {
     const edgeq_window *w = &p->window;
     const int32_t channels = p->channels, count = w->kernel_h * w->kernel_w;
-    const uintptr_t align = sizeof(int8_t *), start = ((uintptr_t)scratch + align - 1) / align * align;
+    const uintptr_t align = sizeof(int8_t *), start = ((uintptr_t)scratch + align - 1) & ~(align - 1);
     const int8_t **const taps = (const int8_t **)start;
     int8_t *const pad = (int8_t *)(taps + DEPTHWISE_V6M_TAP * count);
     edgeq_v6m_windows at;

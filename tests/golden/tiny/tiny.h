@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 #define TINY_EDGEQ_VERSION "0.1.0"
-#define TINY_MODEL_HASH 0x5172c9bau
+#define TINY_MODEL_HASH 0xddef0a10u
 #define TINY_TARGET "generic"
 #define TINY_ARENA_SIZE 120
 #define TINY_ARENA_ALIGN 4
