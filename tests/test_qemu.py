@@ -25,7 +25,7 @@ from tests.shared import loader, needs_models, onnx_file
 
 BOARD_OF = {
     "cortex-m0": "mps2_an385", "cortex-m3": "mps2_an385", "cortex-m4": "mps2_an386", "cortex-m7": "mps2_an500",
-    "cortex-m33": "mps2_an505", "cortex-m55": "mps3_an547",
+    "cortex-m33": "mps2_an505", "cortex-m55": "mps3_an547", "cortex-m": "mps2_an386",
 }  # fmt: skip
 each_core = pytest.mark.parametrize("core", BOARD_OF)
 each_board = pytest.mark.parametrize("board", boards().values(), ids=boards())
