@@ -249,7 +249,7 @@ class BinaryKernel(Kernel):
         return {"n": node.output.elements, **self.arithmetic(node)}
 
     def cost(self, node: Node) -> float:
-        return 10.0 * node.output.elements
+        return 25.0 * node.output.elements
 
     def access(self, node: Node) -> Access:
         assert isinstance(node.op, BinaryOp)

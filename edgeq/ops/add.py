@@ -114,7 +114,7 @@ class AddBroadcastKernel(AddKernel):
         return broadcast_params(self.arithmetic(node), node)
 
     def cost(self, node: Node) -> float:
-        return 13.0 * node.output.elements
+        return 28.0 * node.output.elements
 
 
 class AddConstKernel(AddBroadcastKernel):

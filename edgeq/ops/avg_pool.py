@@ -232,7 +232,7 @@ class AvgPoolKernel(Kernel):
 
     def cost(self, node: Node) -> float:
         assert isinstance(node.op, AvgPoolOp)
-        return node.output.elements * (5.0 * node.op.window.taps + 8)
+        return node.output.elements * (11.0 * node.op.window.taps + 40)
 
     def access(self, node: Node) -> Access:
         assert isinstance(node.op, AvgPoolOp)
@@ -261,7 +261,8 @@ def cases() -> Iterator[Node]:
     """As _pool.case_windows, padding counted and not, and windows large enough for pre_shift; zero points, clamps."""
     windows = [*case_windows(), ((96, 96, 2), Window((96, 96))), ((2, 700, 1), Window((1, 700))),
                ((1, 256, 4), Window((1, 256))), ((1, 1, 8), Window((1, 1))),
-               ((48, 48, 4), Window((48, 48))), ((5, 6, 8), Window((3, 3), (2, 2), (1, 2), (2, 3, 1, 1)))]  # fmt: skip
+               ((48, 48, 4), Window((48, 48))), ((5, 6, 8), Window((3, 3), (2, 2), (1, 2), (2, 3, 1, 1))),
+               ((5, 3, 2), Window((2, 3), (1, 1), (2, 1)))]  # fmt: skip
     for (h, w, c), window in windows:
         output = activation((*window.out_size((h, w)), c), name="y")
         for include_pad, zero_point, out_zero, finer, hi in [

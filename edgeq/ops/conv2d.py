@@ -110,7 +110,11 @@ class Conv2dKernel(Kernel):
         }  # fmt: skip
 
     def cost(self, node: Node) -> float:
-        return 4.0 * node.macs + 6.0 * self.scratch(node) * node.output.shape[0] * node.output.shape[1]
+        return (
+            5.0 * node.macs
+            + 30.0 * node.output.elements
+            + 6.0 * self.scratch(node) * node.output.shape[0] * node.output.shape[1]
+        )
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
@@ -136,7 +140,7 @@ class Conv1x1Kernel(Conv2dKernel):
         return op.window.kernel == (1, 1) and not op.window.padded and op.groups == 1
 
     def cost(self, node: Node) -> float:
-        return 4.0 * node.macs
+        return 5.0 * node.macs + 30.0 * node.output.elements
 
     def scratch(self, node: Node) -> int:
         return 0
@@ -170,6 +174,7 @@ def cases() -> Iterator[Node]:
         (3, 4, 44, 3, Window((2, 3), pads=(1, 1, 0, 1)), 1),  # parts of three positions
         (2, 5, 87, 2, Window((3, 1), (1, 2), pads=(1, 0, 1, 1)), 1),  # parts of two positions, the last of one
         (5, 4, 99, 2, Window((3, 3), dilations=(2, 1)), 1),  # parts across rows
+        (2, 8, 2, 2, Window((2, 3), (1, 1), (1, 2)), 1),
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, 37)[spread])
@@ -179,6 +184,23 @@ def cases() -> Iterator[Node]:
     for weight in sparse_weights():
         op = Conv2d(weight, *random_linear(weight.shape, 1)[1:], window=Window((1, 1)), groups=1, pad_value=0)
         yield Node("case", op, (activation((1, 5, weight.shape[3])),), activation((1, 5, len(weight)), name="y"))
+    rng = np.random.default_rng(0)
+    for h, w, c, o, window, largest, density in [
+        (3, 4, 32, 3, Window((3, 3), pads=(1, 1, 1, 1)), 127, 1.0),  # more taps than an Armv6-M kernel takes at once
+        (4, 5, 45, 2, Window((3, 3)), 9, 1.0),
+        (2, 3, 700, 3, Window((1, 1)), 127, 0.01),  # runs of zeros
+        (2, 3, 61, 5, Window((1, 1)), 127, 0.2),
+        (3, 5, 24, 4, Window((2, 2)), 128, 1.0),  # the largest weights but -128 beside -128
+    ]:
+        shape = (o, *window.kernel, c)
+        weight = rng.integers(-largest, largest + 1, shape) if largest < 128 else rng.choice([-128, 127], shape)
+        weight = np.where(rng.random(shape) < density, weight, 0).astype(np.int8)
+        weight[..., 1::2] = np.maximum(weight[..., 1::2], -127)
+        weight[0] *= density == 1  # nothing but zeros
+        bias, shift = rng.integers(-(2**12), 2**12, o).astype(np.int32), rng.integers(5, 12, o).astype(np.uint8)
+        x = activation((h, w, c), zero_point=-128)
+        op = Conv2d(weight, bias, shift, -100, 127, window, 1, x.zero_point)
+        yield Node("case", op, (x,), activation((*window.out_size((h, w)), o), name="y"))
 
 
 def sparse_weights() -> Iterator[np.ndarray]:

@@ -7,15 +7,24 @@ import numpy as np
 from edgeq.ir import Node
 from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, Params
-from edgeq.ops._window import Window
+from edgeq.ops._planes import SCRATCH, Walk, banded, exchanged, is_3x3, walk_params, walks
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
-from edgeq.ops.depthwise_conv2d_dsp import SCRATCH, Depthwise3x3DspKernel, Planes, planes
 
 BLOCK = 4  # channels
 
 
-class V7mPlanes(Planes):
-    """A plane of words."""
+class V7mWalk(Walk):
+    """A channel's lines are words."""
+
+    @property
+    def line(self) -> int:
+        """Words of a line."""
+        return (self.out[1] - 1) * self.window.strides[1] + 3
+
+    @property
+    def band(self) -> int:
+        lines = max(SCRATCH // (4 * self.line), 3)
+        return min((lines - 3) // self.window.strides[0] + 1, self.out[0])
 
     @property
     def tile(self) -> int:
@@ -28,70 +37,46 @@ class V7mPlanes(Planes):
     @property
     def cost(self) -> float:
         """Estimated instructions for a channel."""
-        (rows, columns), stride = self.out, self.window.strides
+        rows, columns = self.out
         instructions = {2: 48, 3: 60, 4: 71}[self.tile]
         bands = -(-rows // self.band)
-        filled = self.size[0] + (bands - 1) * max(3 - stride[0], 0)
+        filled = self.size[0] + (bands - 1) * max(3 - self.window.strides[0], 0)
         fill = filled * (10 + 2.1 * self.size[1])
         return bands * 80 + fill + rows * (24 + columns // self.tile * instructions + 33 * (columns % self.tile))
 
 
-def exchanged(w: Window) -> Window:
-    """With rows and columns exchanged."""
-    (top, left, bottom, right), (sh, sw) = w.pads, w.strides
-    return Window(w.kernel[::-1], (sw, sh), w.dilations[::-1], (left, top, right, bottom))
-
-
-def v7m_planes(window: Window, size: tuple[int, int], transposed: bool) -> V7mPlanes:
-    """The walk over an input of (H, W), along its columns where `transposed`."""
-    walk = planes(window, size, transposed)
-    rows, columns = walk.out
-    line = (columns - 1) * walk.window.strides[1] + 3
-    lines = max(SCRATCH // (4 * line), 3)
-    return V7mPlanes(walk.window, walk.size, transposed, min((lines - 3) // walk.window.strides[0] + 1, rows), line)
-
-
-class Depthwise3x3V7mKernel(Depthwise3x3DspKernel):
+class Depthwise3x3V7mKernel(DepthwiseKernel):
     """3x3, a channel at a time as a plane of words in scratch, four outputs at a time, or two with stride 2."""
 
     function = "edgeq_depthwise_conv2d_3x3_v7m"
     source = "edgeq_depthwise_conv2d_v7m.c"
     params_type = "edgeq_depthwise_conv2d_3x3_v7m_params"
     isa = "v7m"
-
-    def params(self, node: Node) -> Params:
-        return {"planes": super().params(node), "tile": self.planes(node).tile}
+    uses_scratch = True
 
     def supports(self, node: Node) -> bool:
-        assert isinstance(node.op, DepthwiseConv2d)
-        w = node.op.window
-        return (
-            (w.kernel, w.dilations) == ((3, 3), (1, 1))
-            and max(w.strides) <= 2
-            and node.inputs[0].shape[2] == node.output.shape[2]
-        )
+        return is_3x3(node)
 
     @staticmethod
-    def planes(node: Node) -> V7mPlanes:
+    def walk(node: Node) -> V7mWalk:
         """The cheaper walk."""
+        return min((V7mWalk(*fields) for fields in walks(node)), key=lambda w: w.cost)
+
+    def params(self, node: Node) -> Params:
+        walk = self.walk(node)
         assert isinstance(node.op, DepthwiseConv2d)
-        size = node.inputs[0].shape[:2]
-        walks = [v7m_planes(node.op.window, (size[0], size[1]), transposed) for transposed in (False, True)]
-        return min(walks, key=lambda w: w.cost)
+        return {**walk_params(node, walk), "line": walk.line, "tile": walk.tile, **node.op.requant_params()}
 
     def cost(self, node: Node) -> float:
-        return self.planes(node).cost * node.output.shape[2]
+        return self.walk(node).cost * node.output.shape[2]
 
     def scratch(self, node: Node) -> int:
-        walk = self.planes(node)
+        walk = self.walk(node)
         return 4 * walk.line * walk.lines
 
-    def access(self, node: Node) -> Access | None:
-        if self.planes(node).band != self.planes(node).out[0]:
-            return None
-        channels = np.arange(node.output.shape[2])  # one by one: its plane is copied, then it is written
-        reads, writes = (np.broadcast_to(channels, t.shape).ravel() for t in (node.inputs[0], node.output))
-        return Access({0: reads}, writes)
+    def access(self, node: Node) -> Access:
+        channels = np.arange(node.output.shape[2])
+        return banded(node, self.walk(node), channels, channels)
 
 
 class DepthwiseV7mKernel(DepthwiseKernel):

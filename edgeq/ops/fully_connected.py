@@ -119,7 +119,7 @@ class FullyConnectedKernel(Kernel):
                 **op.requant_params()}  # fmt: skip
 
     def cost(self, node: Node) -> float:
-        return 4.0 * node.macs
+        return 5.0 * node.macs + 30.0 * node.output.elements
 
 
 def cases() -> Iterator[Node]:

@@ -45,6 +45,17 @@ void edgeq_add_16_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t
 /* Armv7-M: as edgeq_add. */
 void edgeq_add_v7m(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
 
+typedef struct {
+    int32_t n;
+    int32_t m1, m2;   /* negative for a subtracted operand */
+    int32_t bias;     /* zero points and rounding, less hi << shift */
+    int32_t shift;    /* 0..31 */
+    int32_t span, lo; /* hi - lo, lo */
+} edgeq_add_v6m_params;
+
+/* As edgeq_add, for Armv6-M, and any other. */
+void edgeq_add_v6m(const edgeq_add_v6m_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -49,6 +49,9 @@ void edgeq_avg_pool_mve(const edgeq_avg_pool_params *p, const int8_t *in, int8_t
 /* Armv7-M: as edgeq_avg_pool; channels are a multiple of 4. */
 void edgeq_avg_pool_v7m(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
 
+/* As edgeq_avg_pool, for Armv6-M, and any other; bias is less hi << shift. */
+void edgeq_avg_pool_v6m(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -91,6 +91,22 @@ void edgeq_conv2d_sparse_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in,
  * rounded up to a multiple of 4. */
 void edgeq_conv2d_parts_v7m(const edgeq_conv2d_v7m_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+typedef struct {
+    edgeq_window window;
+    int16_t in_c, out_c;
+    int32_t taps;           /* kernel_h * kernel_w * in_c */
+    int32_t chunk;          /* taps at a time; even */
+    int8_t pad_value;       /* the input's zero point */
+    int8_t padded;          /* whether any window reaches outside the input */
+    const int8_t *weight;   /* a stream, see SPEC.md */
+    const int32_t *requant; /* [out_c][2]: the bias less hi << shift; 256 * groups + shift */
+    int32_t span, lo;       /* hi - lo, lo */
+} edgeq_conv2d_v6m_params;
+
+/* Armv6-M, and any other; one group. scratch: 8 * chunk bytes, 16 * out_c more where chunk is less than taps, in_c more
+ * where padded; aligned to 4. */
+void edgeq_conv2d_v6m(const edgeq_conv2d_v6m_params *p, const int8_t *in, int8_t *out, void *scratch);
+
 #ifdef __cplusplus
 }
 #endif

@@ -60,13 +60,23 @@ typedef struct {
 /* Helium; multiplier 1. scratch: in_c bytes where padded. */
 void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+/* Kernel 3x3, dilation 1, strides up to 2, multiplier 1. Rows and columns may be exchanged in window and weight; distances
+ * are in elements. */
 typedef struct {
-    edgeq_depthwise_conv2d_dsp_params planes;
-    int16_t tile;          /* outputs at a time: 4 or 3 where planes.window.stride_w is 1, 2 where it is 2 */
+    edgeq_window window;
+    int16_t channels;
+    int16_t band;          /* output rows at a time */
+    int16_t line;          /* words of scratch for a line of a channel */
+    int16_t tile;          /* outputs at a time: 4 or 3 where window.stride_w is 1, 2 where it is 2 */
+    int8_t pad_value;      /* the input's zero point */
+    int32_t in_row, in_column, out_row, out_column;
+    const int8_t *weight;  /* [channels][3][3] */
+    const int32_t *bias;   /* [channels] */
+    const uint8_t *shift;  /* [channels], 0..31 */
+    int32_t lo, hi;        /* -128..127 */
 } edgeq_depthwise_conv2d_3x3_v7m_params;
 
-/* As edgeq_depthwise_conv2d_3x3_dsp, for Armv7-M; also for one channel. scratch: 4 * line * ((band - 1) * stride_h + 3) bytes,
- * aligned to 4. in and out may be the same memory where band is out_h and strides are 1 with padding that keeps the size. */
+/* Armv7-M. scratch: 4 * line * ((band - 1) * stride_h + 3) bytes, aligned to 4. */
 void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_3x3_v7m_params *p, const int8_t *in, int8_t *out,
                                     void *scratch);
 
@@ -83,6 +93,40 @@ typedef struct {
 /* Any window, for Armv7-M; multiplier 1, 4 or more channels. in and out may be the same memory as for edgeq_depthwise_conv2d
  * where channels are a multiple of 4. */
 void edgeq_depthwise_conv2d_v7m(const edgeq_depthwise_conv2d_v7m_params *p, const int8_t *in, int8_t *out);
+
+typedef struct {
+    edgeq_window window;
+    int16_t channels;      /* of input and output */
+    int8_t pad_value;      /* the input's zero point */
+    int8_t padded;         /* whether any window reaches outside the input */
+    const int8_t *weight;  /* [kernel_h][kernel_w][channels] */
+    const int32_t *bias;   /* [channels], less hi << shift */
+    const uint8_t *shift;  /* [channels], 0..31 */
+    int32_t span, lo;      /* hi - lo, lo */
+} edgeq_depthwise_conv2d_v6m_params;
+
+/* Armv6-M, and any other; multiplier 1. scratch, aligned to 4: five pointers a tap, with room to align them to their size,
+ * and channels bytes more where padded. */
+void edgeq_depthwise_conv2d_v6m(const edgeq_depthwise_conv2d_v6m_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* Kernel 3x3, dilation 1, strides up to 2, multiplier 1. Rows and columns may be exchanged in window and weight; distances
+ * are in elements. */
+typedef struct {
+    edgeq_window window;
+    int16_t channels;
+    int16_t band;          /* output rows at a time */
+    int16_t line;          /* words of scratch for a line of a channel */
+    int8_t pad_value;      /* the input's zero point */
+    int32_t in_row, in_column, out_row, out_column;
+    const int8_t *weight;  /* [channels][3][3] */
+    const int32_t *bias;   /* [channels], less hi << shift */
+    const uint8_t *shift;  /* [channels], 0..31 */
+    int32_t span, lo;      /* hi - lo, lo */
+} edgeq_depthwise_conv2d_3x3_v6m_params;
+
+/* Armv6-M, and any other. scratch: 4 * line * ((band - 1) * stride_h + 3) bytes, aligned to 4. */
+void edgeq_depthwise_conv2d_3x3_v6m(const edgeq_depthwise_conv2d_3x3_v6m_params *p, const int8_t *in, int8_t *out,
+                                    void *scratch);
 
 #ifdef __cplusplus
 }

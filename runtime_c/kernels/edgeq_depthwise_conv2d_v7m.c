@@ -290,41 +290,40 @@ typedef void depthwise_v7m_function(const depthwise_v7m_plane *plane, const int8
 
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_3x3_v7m_params *p, const int8_t *in,
                                                  int8_t *out, void *scratch) {
-    const edgeq_depthwise_conv2d_dsp_params *l = &p->planes;
-    const edgeq_window *w = &l->window;
-    const int32_t tile = p->tile, room = l->line - w->pad_left;
+    const edgeq_window *w = &p->window;
+    const int32_t tile = p->tile, room = p->line - w->pad_left;
     depthwise_v7m_function *channel = tile == 4 ? depthwise_v7m_stride1 : depthwise_v7m_stride2;
     if (tile == 3) {
         channel = depthwise_v7m_stride1_three;
     }
     int32_t *const x = (int32_t *)scratch;
     depthwise_v7m_plane plane;
-    plane.out_column = l->out_column;
-    plane.line = 4 * l->line;
+    plane.out_column = p->out_column;
+    plane.line = 4 * p->line;
     plane.back = 4 * tile * w->stride_w - 2 * plane.line;
-    plane.tiled = w->out_w / tile * tile * l->out_column;
-    plane.width = w->out_w * l->out_column;
+    plane.tiled = w->out_w / tile * tile * p->out_column;
+    plane.width = w->out_w * p->out_column;
     plane.line_step = plane.line * w->stride_h;
-    plane.out_row = l->out_row;
-    depthwise_v7m_lines fill = {0, w->in_w < room ? w->in_w : room, plane.line, l->in_column, l->in_row};
-    for (int32_t oy = 0; oy < w->out_h; oy += l->band) {
-        plane.rows = w->out_h - oy < l->band ? w->out_h - oy : l->band;
+    plane.out_row = p->out_row;
+    depthwise_v7m_lines fill = {0, w->in_w < room ? w->in_w : room, plane.line, p->in_column, p->in_row};
+    for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
+        plane.rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
         const int32_t top = oy * w->stride_h - w->pad_top, lines = (plane.rows - 1) * w->stride_h + 3, end = top + lines;
         const int32_t from = top > 0 ? top : 0;
         fill.count = (end < w->in_h ? end : w->in_h) - from;
-        for (int32_t k = 0; k < lines * l->line; k++) { /* padding, which stays for all channels */
-            x[k] = l->pad_value;
+        for (int32_t k = 0; k < lines * p->line; k++) { /* padding, which stays for all channels */
+            x[k] = p->pad_value;
         }
-        for (int32_t c = 0; c < l->channels; c++) {
+        for (int32_t c = 0; c < p->channels; c++) {
             if (fill.count > 0 && fill.pixels > 0) {
-                depthwise_v7m_fill(&fill, in + from * l->in_row + c, x + (from - top) * l->line + w->pad_left);
+                depthwise_v7m_fill(&fill, in + from * p->in_row + c, x + (from - top) * p->line + w->pad_left);
             }
-            plane.bias = l->bias[c];
-            plane.shift = l->shift[c];
-            channel(&plane, l->weight + 9 * c, x, out + oy * l->out_row + c);
+            plane.bias = p->bias[c];
+            plane.shift = p->shift[c];
+            channel(&plane, p->weight + 9 * c, x, out + oy * p->out_row + c);
         }
     }
-    edgeq_v7m_clamp(out, w->out_h * w->out_w * l->channels, l->lo, l->hi);
+    edgeq_v7m_clamp(out, w->out_h * w->out_w * p->channels, p->lo, p->hi);
 }
 
 enum { DEPTHWISE_V7M_CHANNELS = 4 }; /* at a time, of any window */

@@ -54,6 +54,9 @@ typedef struct {
 /* Armv7-M; 8 or more outputs. */
 void edgeq_fully_connected_v7m(const edgeq_fully_connected_v7m_params *p, const int8_t *in, int8_t *out);
 
+/* Armv6-M, and any other; 4 or more outputs; biases are less hi << shift. */
+void edgeq_fully_connected_v6m(const edgeq_fully_connected_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif
