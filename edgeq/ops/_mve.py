@@ -1,5 +1,5 @@
 """Packing for Helium's matrix-vector product (runtime_c/kernels/edgeq_linear_mve.h) and its
-cost, and for depthwise convolution."""
+cost, and for depthwise convolution; the cost of a broadcast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
+from edgeq.ir import Node
 from edgeq.ops._base import Array, Params
+from edgeq.ops._binary import BinaryOp, walk
 from edgeq.ops._linear import LinearOp
 
 CHUNK, BLOCK = 16, 4  # inputs and outputs that the matrix-vector product takes at a time
@@ -74,3 +76,10 @@ def tap_groups(weight: np.ndarray) -> tuple[list[int], list[int]]:
                 left = [t for t in left if t not in chosen]
     order = [t for same in groups for group in same for t in group]
     return order, [len(same) for same in groups]
+
+
+def rows_cost(node: Node, step: int) -> float:
+    """Instructions of a broadcast; step: of four elements."""
+    assert isinstance(node.op, BinaryOp)
+    row = walk(*node.op.shapes)[0][-1]
+    return 50 + node.output.elements / row * (47.0 + step * -(-row // 4))

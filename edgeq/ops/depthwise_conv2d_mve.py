@@ -10,6 +10,13 @@ from edgeq.ops._mve import LANES, lane_order, tap_groups
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
 
 
+def in_lanes(x: np.ndarray, blocks: int, pixels: int = 1) -> np.ndarray:
+    """(channels, n) -> (blocks, n, 16): the channels of so many pixels, filled up with zeros."""
+    full = np.zeros((blocks * LANES, x.shape[1]), x.dtype)
+    full[: pixels * len(x)] = np.tile(x, (pixels, 1))
+    return np.ascontiguousarray(full.reshape(blocks, LANES, -1).transpose(0, 2, 1))
+
+
 class DepthwiseMveKernel(DepthwiseKernel):
     """16 channels at a time, or neighbouring pixels of few channels; taps in groups whose sums fit 16 bits."""
 
@@ -39,19 +46,13 @@ class DepthwiseMveKernel(DepthwiseKernel):
         at = np.array([(t // w.kernel[1] * w.dilations[0], t % w.kernel[1] * w.dilations[1]) for t in order], np.int16)
         blocks = -(-pixels * channels // LANES)
 
-        def lanes(x: np.ndarray) -> np.ndarray:
-            """(C, n) -> (blocks, n, 16)."""
-            full = np.zeros((blocks * LANES, x.shape[1]), x.dtype)
-            full[: pixels * channels] = np.tile(x, (pixels, 1))
-            return np.ascontiguousarray(full.reshape(blocks, LANES, -1).transpose(0, 2, 1))
-
-        requant = lanes(np.stack([op.bias, -op.shift.astype(np.int32)], 1))
+        requant = in_lanes(np.stack([op.bias, -op.shift.astype(np.int32)], 1), blocks, pixels)
         return {
             "window": w.params(node.inputs[0].shape, node.output.shape),
             "in_c": channels, "taps": w.taps, "pixels": pixels, "groups": Array(np.array(groups, np.int16)),
             "pad_value": op.pad_value, "padded": int(w.padded),
             "at": Array(at), "offset": Array((at.astype(np.int32) @ [in_w, 1] * channels).astype(np.int32)),
-            "weight": Array(lanes(flat[:, order])),
+            "weight": Array(in_lanes(flat[:, order], blocks, pixels)),
             "requant": Array(np.ascontiguousarray(requant[:, :, lane_order()])), "lo": op.lo, "hi": op.hi,
         }  # fmt: skip
 
@@ -65,3 +66,35 @@ class DepthwiseMveKernel(DepthwiseKernel):
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, DepthwiseConv2d)
         return node.output.shape[2] if node.op.window.padded else 0
+
+
+class DepthwiseAnyMveKernel(DepthwiseKernel):
+    """What the other cannot: several output channels of an input channel, more than 64 taps. 16 outputs at a time."""
+
+    function = "edgeq_depthwise_conv2d_any_mve"
+    source = "edgeq_depthwise_conv2d_mve.c"
+    params_type = "edgeq_depthwise_conv2d_any_mve_params"
+    isa = "mve"
+
+    def supports(self, node: Node) -> bool:
+        return not DepthwiseMveKernel().supports(node)
+
+    def params(self, node: Node) -> Params:
+        op = node.op
+        assert isinstance(op, DepthwiseConv2d)
+        in_c, out_c = node.inputs[0].shape[2], node.output.shape[2]
+        blocks = -(-out_c // LANES)
+        channel = np.minimum(np.arange(blocks * LANES) // (out_c // in_c), in_c - 1).reshape(blocks, LANES)
+        requant = in_lanes(np.stack([op.bias, -op.shift.astype(np.int32)], 1), blocks)
+        return {
+            "window": op.window.params(node.inputs[0].shape, node.output.shape),
+            "in_c": in_c, "out_c": out_c, "pad_value": op.pad_value, "first": Array(channel[:, 0].astype(np.int16)),
+            "channel": Array((channel - channel[:, :1]).astype(np.uint8)),
+            "weight": Array(in_lanes(op.weight.reshape(out_c, -1), blocks)),
+            "requant": Array(np.ascontiguousarray(requant[:, :, lane_order()])), "lo": op.lo, "hi": op.hi,
+        }  # fmt: skip
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, DepthwiseConv2d)
+        h, w, channels = node.output.shape
+        return h * w * (18.0 + -(-channels // LANES) * (128 + 26 * node.op.window.taps))

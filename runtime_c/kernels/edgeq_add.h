@@ -42,6 +42,10 @@ void edgeq_add_dsp(const edgeq_add_params *p, const int8_t *in1, const int8_t *i
 void edgeq_add_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
 void edgeq_add_16_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
 
+/* Helium: as edgeq_add_broadcast and edgeq_add_const. */
+void edgeq_add_broadcast_mve(const edgeq_add_broadcast_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+void edgeq_add_const_mve(const edgeq_add_broadcast_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -47,6 +47,9 @@ void edgeq_avg_pool_whole_dsp(const edgeq_avg_pool_params *p, const int8_t *in, 
 /* Helium: as edgeq_avg_pool. */
 void edgeq_avg_pool_mve(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_avg_pool_counted. */
+void edgeq_avg_pool_counted_mve(const edgeq_avg_pool_counted_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

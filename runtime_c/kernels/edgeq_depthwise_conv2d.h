@@ -62,6 +62,20 @@ typedef struct {
 /* Helium; multiplier 1. scratch: in_c bytes where padded. */
 void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+typedef struct {
+    edgeq_window window;
+    int16_t in_c, out_c;
+    int8_t pad_value;       /* the input's zero point */
+    const int16_t *first;   /* [out_c / 16, rounded up]: the first input channel that 16 output channels read */
+    const uint8_t *channel; /* [as first][16]: the input channel of each, counted from there */
+    const int8_t *weight;   /* [as first][kernel_h][kernel_w][16], filled up with zeros */
+    const int32_t *requant; /* [as first][2][16]: as for edgeq_depthwise_conv2d_mve */
+    int32_t lo, hi;         /* -128..127 */
+} edgeq_depthwise_conv2d_any_mve_params;
+
+/* Helium; any number of taps, any multiplier. */
+void edgeq_depthwise_conv2d_any_mve(const edgeq_depthwise_conv2d_any_mve_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

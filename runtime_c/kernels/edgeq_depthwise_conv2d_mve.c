@@ -1,6 +1,6 @@
 #include "edgeq_depthwise_conv2d.h"
 
-#include "edgeq_linear_mve.h"
+#include "edgeq_mve.h"
 
 /* 16 lanes at a time: 16 channels of a pixel, or neighbouring pixels where there are 8, 4, 2 or 1 channels. Products of 8
  * bits are summed in 16 bits in groups of three and two taps that cannot overflow, and these sums in 32 bits. */
@@ -187,5 +187,59 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_pa
         }
         edgeq_mve_clamp(out, w->out_w * p->in_c, p->lo, p->hi);
         out += w->out_w * p->in_c;
+    }
+}
+
+/* 16 outputs of the pixel whose window is at (y, x). `in` points at the first channel that they read. The sums of 32 bits
+ * are in the order of requant. */
+static inline int8x16_t depthwise_mve_any(const edgeq_depthwise_conv2d_any_mve_params *p, const int8_t *in, int32_t y,
+                                          int32_t x, const int8_t *weight, const int32_t *requant, uint8x16_t channel) {
+    const edgeq_window *w = &p->window;
+    const int32_t in_h = w->in_h, in_w = w->in_w, in_c = p->in_c, dilation_w = w->dilation_w;
+    const int8x16_t outside = vdupq_n_s8(p->pad_value);
+    int32x4_t acc_0 = vldrwq_s32(requant), acc_2 = vldrwq_s32(requant + 4);
+    int32x4_t acc_1 = vldrwq_s32(requant + 8), acc_3 = vldrwq_s32(requant + 12);
+    for (int32_t i = 0; i < w->kernel_h; i++) {
+        const int32_t iy = y + i * w->dilation_h;
+        const int row_inside = iy >= 0 && iy < in_h;
+        for (int32_t j = 0; j < w->kernel_w; j++) {
+            const int32_t ix = x + j * dilation_w;
+            const int inside = row_inside && ix >= 0 && ix < in_w;
+            const int8x16_t taps = inside ? vldrbq_gather_offset_s8(in + (iy * in_w + ix) * in_c, channel) : outside;
+            const int8x16_t weights = vldrbq_s8(weight);
+            const int16x8_t even = vmullbq_int_s8(taps, weights), odd = vmulltq_int_s8(taps, weights);
+            acc_0 = vaddq_s32(acc_0, vmovlbq_s16(even));
+            acc_2 = vaddq_s32(acc_2, vmovltq_s16(even));
+            acc_1 = vaddq_s32(acc_1, vmovlbq_s16(odd));
+            acc_3 = vaddq_s32(acc_3, vmovltq_s16(odd));
+            weight += DEPTHWISE_MVE_LANES;
+        }
+    }
+    const int16x8_t none = vdupq_n_s16(0);
+    const int16x8_t even = vqmovntq_s32(vqmovnbq_s32(none, vshlq_s32(acc_0, vldrwq_s32(requant + 16))),
+                                        vshlq_s32(acc_2, vldrwq_s32(requant + 20)));
+    const int16x8_t odd = vqmovntq_s32(vqmovnbq_s32(none, vshlq_s32(acc_1, vldrwq_s32(requant + 24))),
+                                       vshlq_s32(acc_3, vldrwq_s32(requant + 28)));
+    return vqmovntq_s16(vqmovnbq_s16(outside, even), odd);
+}
+
+EDGEQ_KERNEL void edgeq_depthwise_conv2d_any_mve(const edgeq_depthwise_conv2d_any_mve_params *p, const int8_t *in,
+                                                 int8_t *out) {
+    const edgeq_window *w = &p->window;
+    const int8x16_t low = vdupq_n_s8((int8_t)p->lo), high = vdupq_n_s8((int8_t)p->hi);
+    const int32_t taps = w->kernel_h * w->kernel_w;
+    for (int32_t oy = 0; oy < w->out_h; oy++) {
+        const int32_t y = oy * w->stride_h - w->pad_top;
+        for (int32_t ox = 0; ox < w->out_w; ox++) {
+            const int32_t x = ox * w->stride_w - w->pad_left;
+            for (int32_t c0 = 0; c0 < p->out_c; c0 += DEPTHWISE_MVE_LANES) {
+                const uint8x16_t channel = vldrbq_u8(p->channel + c0);
+                const int8_t *first = in + p->first[c0 / DEPTHWISE_MVE_LANES];
+                const int8x16_t v = depthwise_mve_any(p, first, y, x, p->weight + c0 * taps, p->requant + 2 * c0, channel);
+                const mve_pred16_t lanes = vctp8q((uint32_t)(p->out_c - c0));
+                vstrbq_p_s8(out + c0, vminq_s8(vmaxq_s8(v, low), high), lanes);
+            }
+            out += p->out_c;
+        }
     }
 }

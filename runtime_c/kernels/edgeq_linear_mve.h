@@ -1,4 +1,4 @@
-/* Helium: the matrix-vector product inside conv2d, 1x1 convolution and fully_connected, and moving bytes.
+/* Helium: the matrix-vector product inside conv2d, 1x1 convolution and fully_connected.
  *
  * Four outputs at a time. `weight` is [blocks][chunks][4][16]: for each 16 inputs, the weights of four outputs; zeros
  * fill up outputs and inputs. `requant` is [blocks][8]: four biases, then four negated shifts.
@@ -7,60 +7,11 @@
 #ifndef EDGEQ_LINEAR_MVE_H
 #define EDGEQ_LINEAR_MVE_H
 
-#include <arm_mve.h>
-
-#include "edgeq.h"
+#include "edgeq_mve.h"
 
 enum { EDGEQ_MVE_CHUNK = 16, EDGEQ_MVE_BLOCK = 4 }; /* inputs and outputs taken at a time */
 
 #if defined(__ARM_FEATURE_MVE)
-
-/* to[i] = from[i], i < n; no overlap. */
-static inline void edgeq_mve_copy(int8_t *to, const int8_t *from, int32_t n) {
-    __asm volatile("wlstp.8 lr, %[n], 2f\n"
-                   "1:\n"
-                   "vldrb.8 q0, [%[from]], #16\n"
-                   "vstrb.8 q0, [%[to]], #16\n"
-                   "letp lr, 1b\n"
-                   "2:\n"
-                   : [to] "+r"(to), [from] "+r"(from)
-                   : [n] "r"(n)
-                   : "lr", "q0", "memory");
-}
-
-/* The same for rows > 0 rows, which follow each other in `to` and are `step` apart in `from`. n > 0. */
-static inline void edgeq_mve_copy_rows(int8_t *to, const int8_t *from, int32_t n, int32_t rows, int32_t step) {
-    int8_t *t;
-    const int8_t *f;
-    __asm volatile("1:\n"
-                   "mov %[t], %[to]\n"
-                   "mov %[f], %[from]\n"
-                   "dlstp.8 lr, %[n]\n"
-                   "2:\n"
-                   "vldrb.8 q0, [%[f]], #16\n"
-                   "vstrb.8 q0, [%[t]], #16\n"
-                   "letp lr, 2b\n"
-                   "add %[to], %[to], %[n]\n"
-                   "add %[from], %[from], %[step]\n"
-                   "subs %[rows], %[rows], #1\n"
-                   "bne 1b\n"
-                   : [to] "+r"(to), [from] "+r"(from), [rows] "+r"(rows), [t] "=&r"(t), [f] "=&r"(f)
-                   : [n] "r"(n), [step] "r"(step)
-                   : "lr", "q0", "cc", "memory");
-}
-
-/* to[i] = value, i < n. */
-static inline void edgeq_mve_fill(int8_t *to, int8_t value, int32_t n) {
-    __asm volatile("vdup.8 q0, %[value]\n"
-                   "wlstp.8 lr, %[n], 2f\n"
-                   "1:\n"
-                   "vstrb.8 q0, [%[to]], #16\n"
-                   "letp lr, 1b\n"
-                   "2:\n"
-                   : [to] "+r"(to)
-                   : [n] "r"(n), [value] "r"(value)
-                   : "lr", "q0", "memory");
-}
 
 /* Accumulators are r0, r2, r4 and r6; q0 and q1 hold weights, q3 to q7 the vector's last chunks, q2 a chunk before. */
 #define EDGEQ_MVE_START "ldrd r0, r2, [%[requant]], #8\n ldrd r4, r6, [%[requant]], #8\n"
@@ -238,24 +189,6 @@ static inline void edgeq_mve_pixels(const int8_t *x, int32_t k_n, int32_t step, 
 
 #else
 
-static inline void edgeq_mve_copy(int8_t *to, const int8_t *from, int32_t n) {
-    for (int32_t i = 0; i < n; i++) {
-        to[i] = from[i];
-    }
-}
-
-static inline void edgeq_mve_copy_rows(int8_t *to, const int8_t *from, int32_t n, int32_t rows, int32_t step) {
-    for (int32_t i = 0; i < rows; i++) {
-        edgeq_mve_copy(to + i * n, from + i * step, n);
-    }
-}
-
-static inline void edgeq_mve_fill(int8_t *to, int8_t value, int32_t n) {
-    for (int32_t i = 0; i < n; i++) {
-        to[i] = value;
-    }
-}
-
 static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *w, const int32_t *requant, int32_t chunks,
                                     int32_t blocks, int8_t *out) {
     for (int32_t b = 0; b < blocks; b++) {
@@ -298,27 +231,6 @@ static inline void edgeq_mve_linear(const int8_t *x, const int8_t *weight, const
             out[i] = last[i - whole];
         }
     }
-}
-
-/* out[i] = clamp(out[i], lo, hi), i < n; nothing to do for the whole range of int8. */
-static inline void edgeq_mve_clamp(int8_t *out, int32_t n, int32_t lo, int32_t hi) {
-    if (lo == -128 && hi == 127) {
-        return;
-    }
-    const int8x16_t low = vdupq_n_s8((int8_t)lo), high = vdupq_n_s8((int8_t)hi);
-    for (int32_t i = 0; i < n; i += EDGEQ_MVE_CHUNK) {
-        const mve_pred16_t in_row = vctp8q((uint32_t)(n - i));
-        vstrbq_p_s8(out + i, vminq_s8(vmaxq_s8(vldrbq_z_s8(out + i, in_row), low), high), in_row);
-    }
-}
-
-/* How many windows begin before `limit`, at most n: at -pad, stride - pad, ... */
-static inline int32_t edgeq_mve_before(int32_t limit, int32_t stride, int32_t pad, int32_t n) {
-    int32_t count = 0;
-    while (count < n && count * stride - pad < limit) {
-        count++;
-    }
-    return count;
 }
 
 #endif
