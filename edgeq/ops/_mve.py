@@ -22,31 +22,42 @@ def chunks(inputs: int) -> int:
     return -(-inputs // CHUNK)
 
 
-def packed_linear(op: LinearOp, groups: int = 1) -> Params:
-    """The fields chunks, weight, requant, lo and hi of the params structs.
+def packed_linear(op: LinearOp, weight: np.ndarray, groups: int = 1) -> Params:
+    """The fields chunks, weight, lo and hi of the params structs. weight: (O, inputs) int8, the columns as the kernel has
+    its inputs.
 
-    weight: (groups, blocks, chunks, 4, 16); requant: (groups, blocks, 8): four biases, four negated shifts. Zeros fill up.
+    The stream is int8 (groups, blocks, 32 + 64 * chunks): four biases (int32), (chunks, 4, 16) weights, four negated
+    shifts (int32). Zeros fill up.
     """
-    outputs = len(op.weight) // groups
-    blocks, n = -(-outputs // BLOCK), chunks(op.weight[0].size)
-    weight = np.zeros((groups, blocks * BLOCK, n * CHUNK), np.int8)
-    weight[:, :outputs, : op.weight[0].size] = op.weight.reshape(groups, outputs, -1)
-    weight = weight.reshape(groups, blocks, BLOCK, n, CHUNK).transpose(0, 1, 3, 2, 4)
-    requant = np.zeros((groups, 2, blocks * BLOCK), np.int32)
-    requant[:, 0, :outputs] = op.bias.reshape(groups, -1)
-    requant[:, 1, :outputs] = -op.shift.astype(np.int32).reshape(groups, -1)
-    requant_blocks = requant.reshape(groups, 2, blocks, BLOCK).transpose(0, 2, 1, 3)
-    return {"chunks": n, "weight": Array(np.ascontiguousarray(weight)),
-            "requant": Array(np.ascontiguousarray(requant_blocks)), "lo": op.lo, "hi": op.hi}  # fmt: skip
+    outputs, inputs = len(weight) // groups, weight.shape[1]
+    blocks, n = -(-outputs // BLOCK), chunks(inputs)
+    full = np.zeros((groups, blocks * BLOCK, n * CHUNK), np.int8)
+    full[:, :outputs, :inputs] = weight.reshape(groups, outputs, inputs)
+    packed = full.reshape(groups, blocks, BLOCK, n, CHUNK).transpose(0, 1, 3, 2, 4).reshape(groups, blocks, -1)
+
+    def words(x: np.ndarray) -> np.ndarray:
+        """(O,) -> (groups, blocks, 16): the bytes of four int32."""
+        filled = np.zeros((groups, blocks * BLOCK), "<i4")
+        filled[:, :outputs] = x.reshape(groups, outputs)
+        return filled.view(np.int8).reshape(groups, blocks, 16)
+
+    stream = np.concatenate([words(op.bias), packed, words(-op.shift.astype(np.int32))], -1)
+    return {"chunks": n, "weight": Array(np.ascontiguousarray(stream)), "lo": op.lo, "hi": op.hi}
 
 
-def linear_cost(inputs: int, outputs: int) -> float:
-    """Instructions for one vector."""
+def vector_cost(inputs: int, outputs: int) -> float:
+    """Instructions for one pixel."""
+    n = chunks(inputs)
+    return 20 + -(-outputs // (2 * BLOCK)) * (19 * n + 30.0)
+
+
+def matrix_cost(inputs: int, outputs: int, pixels: int) -> float:
+    """Instructions for so many pixels."""
     n, blocks = chunks(inputs), -(-outputs // BLOCK)
-    held = n if n <= 5 else 2 + (n - 2) % 4  # chunks in registers
-    streamed = n - held
-    block = 8 * n + 10 + streamed + (streamed / 4 + 4 if n > 9 else 1 if n > 5 else 0)
-    return 24 + blocks * block + (40 if outputs % BLOCK else 0)
+    if n == 1 and outputs % BLOCK == 0:
+        return blocks * (20.0 + 15 * pixels)
+    block = 14 * n + (16 - 2 * n if n < 4 else 19 + n // 2)
+    return pixels // 2 * (30.0 + blocks * block) + pixels % 2 * vector_cost(inputs, outputs)
 
 
 def lane_order() -> list[int]:
