@@ -39,84 +39,111 @@ static inline int32_t edgeq_mve_block_bytes(int32_t chunks) {
     "vshl.s32 q0, q0, q1\n vshl.s32 q2, q2, q1\n" EDGEQ_MVE_NARROW
 #define EDGEQ_MVE_CLOBBERS "r4", "r6", "r8", "r10", "r12", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory"
 
-/* Two pixels of 1, 2 or 3 chunks, which stay in registers; all but the last of three of the second pixel. */
-#define EDGEQ_MVE_LOAD_1 "vldrb.8 q7, [%[x0]]\n vldrb.8 q4, [%[x1]]\n"
-#define EDGEQ_MVE_LOAD_2 EDGEQ_MVE_LOAD_1 "vldrb.8 q6, [%[x0], #16]\n vldrb.8 q3, [%[x1], #16]\n"
-#define EDGEQ_MVE_LOAD_3 EDGEQ_MVE_LOAD_2 "vldrb.8 q5, [%[x0], #32]\n"
-#define EDGEQ_MVE_HELD_1 EDGEQ_MVE_DOT("vmladav.s8", "q7", "q4")
-#define EDGEQ_MVE_HELD_2 EDGEQ_MVE_HELD_1 EDGEQ_MVE_DOT("vmladava.s8", "q6", "q3")
-#define EDGEQ_MVE_HELD_3 EDGEQ_MVE_HELD_2 "vldrb.8 q2, [%[x1], #32]\n" EDGEQ_MVE_DOT("vmladava.s8", "q5", "q2")
-#define EDGEQ_MVE_PAIR(N)                                                                                          \
-    static inline void edgeq_mve_pair_##N(const int8_t *first, const int8_t *second, const int8_t *weight,         \
-                                          int32_t blocks, int8_t *to_first, int8_t *to_second) {                   \
-        register const int8_t *x0 __asm("r0") = first;                                                             \
-        register const int8_t *x1 __asm("r9") = second;                                                            \
-        register const int8_t *w __asm("r5") = weight;                                                             \
-        register int8_t *out0 __asm("r1") = to_first;                                                              \
-        register int8_t *out1 __asm("r3") = to_second;                                                             \
-        register int32_t left __asm("r11") = blocks;                                                               \
-        __asm volatile(EDGEQ_MVE_LOAD_##N                                                                          \
-                       "1:\n vldrw.32 q1, [%[w]], #16\n" EDGEQ_MVE_HELD_##N EDGEQ_MVE_FINISH                       \
-                       "vstrb.32 q0, [%[out0]], #4\n vstrb.32 q2, [%[out1]], #4\n subs %[left], %[left], #1\n bne 1b\n" \
-                       : [x0] "+r"(x0), [w] "+r"(w), [out0] "+r"(out0), [out1] "+r"(out1), [left] "+r"(left)       \
-                       : [x1] "r"(x1)                                                                              \
-                       : "r2", EDGEQ_MVE_CLOBBERS);                                                                \
-    }
-
-EDGEQ_MVE_PAIR(1)
-EDGEQ_MVE_PAIR(2)
-EDGEQ_MVE_PAIR(3)
-
-/* What a block of many chunks begins with, and how its loop over chunks, four at a time, is entered: `part` of them, 1 to
- * 4, first. Offsets are known to the assembler. */
+/* The pixels at hand and what follows; offsets are known to the assembler. */
 typedef struct {
     int8_t *out0, *out1;
+    int32_t left;          /* blocks */
+    const int8_t *x0, *x1; /* edgeq_mve_pairs_many: after the first two chunks */
+    int32_t pairs, x_step; /* of pixels, and bytes from one pair to the next */
+    int32_t out_skip;      /* from the end of a pixel's output to the next pair */
     int32_t blocks;
-    const int8_t *x0, *x1;
-    int32_t loops;
-    uint32_t entry;
+    const int8_t *weight;
+    int32_t loops;         /* edgeq_mve_pairs_many: over chunks, four at a time, ... */
+    uint32_t entry;        /* ... the first of which begins here */
 } edgeq_mve_run;
+
+#define EDGEQ_MVE_NEXT_PAIR                                                                                 \
+    "ldrd r0, r2, [%[run], #12]\n ldrd r4, r6, [%[run], #20]\n add r0, r0, r6\n add r2, r2, r6\n"           \
+    "strd r0, r2, [%[run], #12]\n subs r4, r4, #1\n str r4, [%[run], #20]\n bne 0b\n"
+
+/* Pixels of 1, 2 or 3 chunks, which stay in registers; all but the last of three of the second pixel. */
+#define EDGEQ_MVE_LOAD_1 "vldrb.8 q7, [r0]\n vldrb.8 q4, [r2]\n"
+#define EDGEQ_MVE_LOAD_2 EDGEQ_MVE_LOAD_1 "vldrb.8 q6, [r0, #16]\n vldrb.8 q3, [r2, #16]\n"
+#define EDGEQ_MVE_LOAD_3 EDGEQ_MVE_LOAD_2 "vldrb.8 q5, [r0, #32]\n"
+#define EDGEQ_MVE_HELD_1 EDGEQ_MVE_DOT("vmladav.s8", "q7", "q4")
+#define EDGEQ_MVE_HELD_2 EDGEQ_MVE_HELD_1 EDGEQ_MVE_DOT("vmladava.s8", "q6", "q3")
+#define EDGEQ_MVE_HELD_3                                                                \
+    "ldr r0, [%[run], #16]\n vldrb.8 q2, [r0, #32]\n" EDGEQ_MVE_HELD_2 EDGEQ_MVE_DOT("vmladava.s8", "q5", "q2")
+#define EDGEQ_MVE_PAIRS(N)                                                                                          \
+    static inline void edgeq_mve_pairs_##N(edgeq_mve_run *job) {                                                    \
+        register int8_t *out0 __asm("r1") = job->out0;                                                              \
+        register int8_t *out1 __asm("r3") = job->out1;                                                              \
+        register const int8_t *w __asm("r5");                                                                       \
+        register int32_t left __asm("r9");                                                                          \
+        register edgeq_mve_run *run __asm("r11") = job;                                                             \
+        __asm volatile("0:\n ldrd r0, r2, [%[run], #12]\n ldrd %[left], %[w], [%[run], #32]\n" EDGEQ_MVE_LOAD_##N    \
+                       "1:\n vldrw.32 q1, [%[w]], #16\n" EDGEQ_MVE_HELD_##N EDGEQ_MVE_FINISH                        \
+                       "vstrb.32 q0, [%[out0]], #4\n vstrb.32 q2, [%[out1]], #4\n"                                  \
+                       "subs %[left], %[left], #1\n bne 1b\n"                                                       \
+                       "ldr r0, [%[run], #28]\n add %[out0], %[out0], r0\n add %[out1], %[out1], r0\n"              \
+                       EDGEQ_MVE_NEXT_PAIR                                                                          \
+                       : [out0] "+r"(out0), [out1] "+r"(out1), [w] "=&r"(w), [left] "=&r"(left)                     \
+                       : [run] "r"(run)                                                                             \
+                       : "r0", "r2", EDGEQ_MVE_CLOBBERS);                                                           \
+    }
+
+EDGEQ_MVE_PAIRS(1)
+EDGEQ_MVE_PAIRS(2)
+EDGEQ_MVE_PAIRS(3)
 
 #define EDGEQ_MVE_NEXT                                                         \
     "vldrb.8 q2, [%[x0]], #16\n vldrb.8 q3, [%[x1]], #16\n" EDGEQ_MVE_DOT("vmladava.s8", "q2", "q3")
 
-/* Two pixels of 3 or more chunks, of which the first two stay in registers. */
-static inline void edgeq_mve_pair_many(const int8_t *first, const int8_t *second, const int8_t *weight, int32_t chunks,
-                                       int32_t blocks, int8_t *to_first, int8_t *to_second) {
+/* Pixels of 3 or more chunks, of which two stay in registers. The loop over the others is entered where 1 to 4 of them,
+ * as many as are over, are left of its body. */
+static inline void edgeq_mve_pairs_many(edgeq_mve_run *job, int32_t chunks) {
     enum { NEXT_BYTES = 14 * 4 };
-    const int32_t loops = (chunks + 1) >> 2, part = chunks + 2 - 4 * loops;
-    edgeq_mve_run run = {to_first, to_second, blocks, first + 32, second + 32, loops, 0};
-    register const int8_t *x0 __asm("r1") = first;
-    register const int8_t *x1 __asm("r3") = second;
-    register const int8_t *w __asm("r5") = weight;
-    register int32_t left __asm("r9") = part * NEXT_BYTES;
-    register edgeq_mve_run *args __asm("r11") = &run;
-    __asm volatile("adr.w r0, 3f\n sub r0, r0, %[left]\n orr r0, r0, #1\n str r0, [%[run], #24]\n"
-                   "vldrb.8 q7, [%[x0]]\n vldrb.8 q6, [%[x0], #16]\n vldrb.8 q5, [%[x1]]\n vldrb.8 q4, [%[x1], #16]\n"
-                   "1:\n ldrd %[x0], %[x1], [%[run], #12]\n ldr %[left], [%[run], #20]\n vldrw.32 q1, [%[w]], #16\n"
+    job->loops = (chunks + 1) >> 2;
+    job->x0 += 32;
+    job->x1 += 32;
+    register const int8_t *x0 __asm("r1");
+    register const int8_t *x1 __asm("r3");
+    register const int8_t *w __asm("r5");
+    register int32_t left __asm("r9") = (chunks + 2 - 4 * job->loops) * NEXT_BYTES;
+    register edgeq_mve_run *run __asm("r11") = job;
+    __asm volatile("adr.w r0, 3f\n sub r0, r0, %[left]\n orr r0, r0, #1\n str r0, [%[run], #44]\n"
+                   "0:\n ldrd %[x0], %[x1], [%[run], #12]\n ldr %[w], [%[run], #36]\n"
+                   "vldrb.8 q7, [%[x0], #-32]\n vldrb.8 q6, [%[x0], #-16]\n"
+                   "vldrb.8 q5, [%[x1], #-32]\n vldrb.8 q4, [%[x1], #-16]\n"
+                   "1:\n ldrd %[x0], %[x1], [%[run], #12]\n ldr %[left], [%[run], #40]\n vldrw.32 q1, [%[w]], #16\n"
                    EDGEQ_MVE_DOT("vmladav.s8", "q7", "q5") EDGEQ_MVE_DOT("vmladava.s8", "q6", "q4")
-                   "ldr pc, [%[run], #24]\n .balign 4\n"
+                   "ldr pc, [%[run], #44]\n .balign 4\n"
                    "2:\n" EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT
                    "3:\n subs %[left], %[left], #1\n bne 2b\n" EDGEQ_MVE_FINISH
                    "ldm %[run], {r0, r2, r4}\n vstrb.32 q0, [r0], #4\n vstrb.32 q2, [r2], #4\n subs r4, r4, #1\n"
                    "stm %[run], {r0, r2, r4}\n bne 1b\n"
-                   : [x0] "+r"(x0), [x1] "+r"(x1), [w] "+r"(w), [left] "+r"(left)
-                   : [run] "r"(args)
+                   "ldrd r4, r6, [%[run], #28]\n add r0, r0, r4\n add r2, r2, r4\n stm %[run], {r0, r2, r6}\n"
+                   EDGEQ_MVE_NEXT_PAIR
+                   : [x0] "=&r"(x0), [x1] "=&r"(x1), [w] "=&r"(w), [left] "+r"(left)
+                   : [run] "r"(run)
                    : "r0", "r2", EDGEQ_MVE_CLOBBERS);
 }
 
-static inline void edgeq_mve_pair(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t chunks, int32_t blocks,
-                                  int8_t *out0, int8_t *out1) {
+/* `blocks` > 0 blocks of each of `pairs` > 0 pairs of pixels. x_step, out_step: from one pixel to the next. */
+static inline void edgeq_mve_pairs(const int8_t *x, int32_t x_step, int32_t pairs, const int8_t *weight, int32_t chunks,
+                                   int32_t blocks, int8_t *out, int32_t out_step) {
+    edgeq_mve_run run = {out, out + out_step, blocks, x, x + x_step, pairs, 2 * x_step,
+                         2 * out_step - EDGEQ_MVE_BLOCK * blocks, blocks, weight, 0, 0};
     if (chunks == 1) {
-        edgeq_mve_pair_1(x0, x1, w, blocks, out0, out1);
+        edgeq_mve_pairs_1(&run);
     } else if (chunks == 2) {
-        edgeq_mve_pair_2(x0, x1, w, blocks, out0, out1);
+        edgeq_mve_pairs_2(&run);
     } else if (chunks == 3) {
-        edgeq_mve_pair_3(x0, x1, w, blocks, out0, out1);
+        edgeq_mve_pairs_3(&run);
     } else {
-        edgeq_mve_pair_many(x0, x1, w, chunks, blocks, out0, out1);
+        edgeq_mve_pairs_many(&run, chunks);
     }
 }
+
+/* One pixel; two blocks at a time. */
+typedef struct {
+    int8_t *out0, *out1;
+    int32_t left;       /* pairs of blocks */
+    const int8_t *x;
+    int32_t loops;      /* over chunks, four at a time, ... */
+    uint32_t entry;     /* ... the first of which begins here */
+    int32_t block;      /* bytes */
+} edgeq_mve_vector_run;
 
 #define EDGEQ_MVE_OUTPUT(w, sum) "vldrb.8 q0, [" w "], #16\n vmladava.s8 " sum ", q0, q2\n"
 #define EDGEQ_MVE_EIGHT                                                                     \
@@ -126,23 +153,30 @@ static inline void edgeq_mve_pair(const int8_t *x0, const int8_t *x1, const int8
     EDGEQ_MVE_OUTPUT("%[w1]", "r2") EDGEQ_MVE_OUTPUT("%[w1]", "r6")                         \
     EDGEQ_MVE_OUTPUT("%[w1]", "r10") EDGEQ_MVE_OUTPUT("%[w1]", "lr")
 
-/* Two blocks, of weights w0 and w1, of one pixel. */
-static inline void edgeq_mve_single(const int8_t *x, const int8_t *w0, const int8_t *w1, int32_t chunks, int8_t *out0,
-                                    int8_t *out1) {
-    register const int8_t *from __asm("r1") = x;
-    register const int8_t *w __asm("r3") = w0;
-    register const int8_t *second __asm("r5") = w1;
-    register int32_t left __asm("r9") = chunks;
-    int8_t *const to[2] = {out0, out1};
-    register int8_t *const *outs __asm("r11") = to;
-    __asm volatile("ldm %[w]!, {r0, r4, r8, r12}\n ldm %[w1]!, {r2, r6, r10, lr}\n"
-                   "1:\n" EDGEQ_MVE_EIGHT "subs %[left], %[left], #1\n beq 2f\n" EDGEQ_MVE_EIGHT
-                   "subs %[left], %[left], #1\n bne 1b\n"
-                   "2:\n" EDGEQ_MVE_SUMS "vldrw.32 q1, [%[w]]\n vshl.s32 q0, q0, q1\n"
-                   "vldrw.32 q1, [%[w1]]\n vshl.s32 q2, q2, q1\n" EDGEQ_MVE_NARROW
-                   "ldrd r0, r2, [%[outs]]\n vstrb.32 q0, [r0]\n vstrb.32 q2, [r2]\n"
-                   : [x] "+r"(from), [w] "+r"(w), [w1] "+r"(second), [left] "+r"(left)
-                   : [outs] "r"(outs)
+/* `twos` > 0 pairs of blocks; the second of each is `second` bytes after the first, its outputs out_second. */
+static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *weight, int32_t chunks, int32_t twos, int32_t second,
+                                    int8_t *out, int32_t out_second) {
+    enum { EIGHT_BYTES = 17 * 4 };
+    const int32_t loops = (chunks + 3) >> 2;
+    edgeq_mve_vector_run job = {out, out + out_second, twos, x, loops, 0, edgeq_mve_block_bytes(chunks)};
+    register const int8_t *from __asm("r1");
+    register const int8_t *w __asm("r3") = weight;
+    register const int8_t *w1 __asm("r5") = weight + second;
+    register int32_t left __asm("r9") = (chunks + 4 - 4 * loops) * EIGHT_BYTES;
+    register edgeq_mve_vector_run *run __asm("r11") = &job;
+    __asm volatile("adr.w r0, 3f\n sub r0, r0, %[left]\n orr r0, r0, #1\n str r0, [%[run], #20]\n"
+                   "1:\n ldrd %[x], %[left], [%[run], #12]\n"
+                   "ldm %[w]!, {r0, r4, r8, r12}\n ldm %[w1]!, {r2, r6, r10, lr}\n"
+                   "ldr pc, [%[run], #20]\n .balign 4\n"
+                   "2:\n" EDGEQ_MVE_EIGHT EDGEQ_MVE_EIGHT EDGEQ_MVE_EIGHT EDGEQ_MVE_EIGHT
+                   "3:\n subs %[left], %[left], #1\n bne 2b\n" EDGEQ_MVE_SUMS
+                   "vldrw.32 q1, [%[w]]\n vshl.s32 q0, q0, q1\n"
+                   "vldrw.32 q1, [%[w1]], #16\n vshl.s32 q2, q2, q1\n" EDGEQ_MVE_NARROW
+                   "ldr r6, [%[run], #24]\n mov %[w], %[w1]\n add %[w1], %[w1], r6\n"
+                   "ldm %[run], {r0, r2, r4}\n vstrb.32 q0, [r0], #8\n vstrb.32 q2, [r2], #8\n subs r4, r4, #1\n"
+                   "stm %[run], {r0, r2, r4}\n bne 1b\n"
+                   : [x] "=&r"(from), [w] "+r"(w), [w1] "+r"(w1), [left] "+r"(left)
+                   : [run] "r"(run)
                    : "r0", "r2", EDGEQ_MVE_CLOBBERS);
 }
 
@@ -189,19 +223,24 @@ static inline void edgeq_mve_block(const int8_t *x, const int8_t *w, int32_t chu
     }
 }
 
-static inline void edgeq_mve_pair(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t chunks, int32_t blocks,
-                                  int8_t *out0, int8_t *out1) {
-    for (int32_t b = 0; b < blocks; b++) {
-        edgeq_mve_block(x0, w, chunks, out0 + b * EDGEQ_MVE_BLOCK);
-        edgeq_mve_block(x1, w, chunks, out1 + b * EDGEQ_MVE_BLOCK);
-        w += edgeq_mve_block_bytes(chunks);
+static inline void edgeq_mve_pairs(const int8_t *x, int32_t x_step, int32_t pairs, const int8_t *weight, int32_t chunks,
+                                   int32_t blocks, int8_t *out, int32_t out_step) {
+    for (int32_t i = 0; i < 2 * pairs; i++) {
+        for (int32_t b = 0; b < blocks; b++) {
+            const int8_t *w = weight + b * edgeq_mve_block_bytes(chunks);
+            edgeq_mve_block(x + i * x_step, w, chunks, out + i * out_step + b * EDGEQ_MVE_BLOCK);
+        }
     }
 }
 
-static inline void edgeq_mve_single(const int8_t *x, const int8_t *w0, const int8_t *w1, int32_t chunks, int8_t *out0,
-                                    int8_t *out1) {
-    edgeq_mve_block(x, w0, chunks, out0);
-    edgeq_mve_block(x, w1, chunks, out1);
+static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *weight, int32_t chunks, int32_t twos, int32_t second,
+                                    int8_t *out, int32_t out_second) {
+    for (int32_t i = 0; i < twos; i++) {
+        edgeq_mve_block(x, weight, chunks, out);
+        edgeq_mve_block(x, weight + second, chunks, out + out_second);
+        weight += 2 * edgeq_mve_block_bytes(chunks);
+        out += 2 * EDGEQ_MVE_BLOCK;
+    }
 }
 
 static inline void edgeq_mve_chunks(const int8_t *x, int32_t step, const int8_t *weight, int32_t n, int8_t *out,
@@ -215,48 +254,40 @@ static inline void edgeq_mve_chunks(const int8_t *x, int32_t step, const int8_t 
 
 /* All outputs of one pixel; the last block may be a part. */
 static inline void edgeq_mve_vector(const int8_t *x, const int8_t *w, int32_t chunks, int32_t out_n, int8_t *out) {
+    const int32_t twos = out_n / (2 * EDGEQ_MVE_BLOCK), rest = out_n % (2 * EDGEQ_MVE_BLOCK);
     const int32_t bytes = edgeq_mve_block_bytes(chunks);
-    for (; out_n >= 2 * EDGEQ_MVE_BLOCK; out_n -= 2 * EDGEQ_MVE_BLOCK) {
-        edgeq_mve_single(x, w, w + bytes, chunks, out, out + EDGEQ_MVE_BLOCK);
-        w += 2 * bytes;
-        out += 2 * EDGEQ_MVE_BLOCK;
+    if (twos != 0) {
+        edgeq_mve_blocks(x, w, chunks, twos, bytes, out, EDGEQ_MVE_BLOCK);
     }
-    if (out_n != 0) {
+    if (rest != 0) {
         int8_t last[2 * EDGEQ_MVE_BLOCK];
-        edgeq_mve_single(x, w, out_n > EDGEQ_MVE_BLOCK ? w + bytes : w, chunks, last, last + EDGEQ_MVE_BLOCK);
-        for (int32_t i = 0; i < out_n; i++) {
-            out[i] = last[i];
-        }
+        edgeq_mve_blocks(x, w + 2 * twos * bytes, chunks, 1, rest > EDGEQ_MVE_BLOCK ? bytes : 0, last, EDGEQ_MVE_BLOCK);
+        edgeq_mve_copy(out + out_n - rest, last, rest);
     }
 }
 
-/* All outputs of n pixels, which begin `step` bytes apart. */
+/* All outputs of n > 0 pixels, which begin `step` bytes apart. */
 static inline void edgeq_mve_matrix(const int8_t *x, int32_t step, int32_t n, const int8_t *weight, int32_t chunks,
                                     int32_t out_n, int8_t *out) {
     const int32_t blocks = out_n / EDGEQ_MVE_BLOCK, part = out_n % EDGEQ_MVE_BLOCK, bytes = edgeq_mve_block_bytes(chunks);
+    const int32_t pairs = n / 2;
     if (chunks == 1 && part == 0) {
         for (int32_t b = 0; b < blocks; b++) {
             edgeq_mve_chunks(x, step, weight + b * bytes, n, out + b * EDGEQ_MVE_BLOCK, out_n);
         }
         return;
     }
-    for (; n > 1; n -= 2) {
-        if (blocks != 0) {
-            edgeq_mve_pair(x, x + step, weight, chunks, blocks, out, out + out_n);
-        }
-        if (part != 0) {
-            int8_t last[2 * EDGEQ_MVE_BLOCK];
-            edgeq_mve_pair(x, x + step, weight + blocks * bytes, chunks, 1, last, last + EDGEQ_MVE_BLOCK);
-            for (int32_t i = 0; i < part; i++) {
-                out[out_n - part + i] = last[i];
-                out[2 * out_n - part + i] = last[EDGEQ_MVE_BLOCK + i];
-            }
-        }
-        x += 2 * step;
-        out += 2 * out_n;
+    if (pairs != 0 && blocks != 0) {
+        edgeq_mve_pairs(x, step, pairs, weight, chunks, blocks, out, out_n);
     }
-    if (n != 0) {
-        edgeq_mve_vector(x, weight, chunks, out_n, out);
+    for (int32_t i = 0; i < pairs && part != 0; i++) {
+        int8_t last[2 * EDGEQ_MVE_BLOCK], *end = out + (2 * i + 1) * out_n;
+        edgeq_mve_pairs(x + 2 * i * step, step, 1, weight + blocks * bytes, chunks, 1, last, EDGEQ_MVE_BLOCK);
+        edgeq_mve_copy(end - part, last, part);
+        edgeq_mve_copy(end + out_n - part, last + EDGEQ_MVE_BLOCK, part);
+    }
+    if (n % 2 != 0) {
+        edgeq_mve_vector(x + (n - 1) * step, weight, chunks, out_n, out + (n - 1) * out_n);
     }
 }
 
