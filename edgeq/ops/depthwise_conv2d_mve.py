@@ -9,6 +9,8 @@ from edgeq.ops._base import Array, Params
 from edgeq.ops._mve import LANES, lane_order, tap_groups
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
 
+NINE = ([3, 0, 0], [2, 1, 1])  # groups that have code of their own
+
 
 def in_lanes(x: np.ndarray, blocks: int, pixels: int = 1) -> np.ndarray:
     """(channels, n) -> (blocks, n, 16): the channels of so many pixels, filled up with zeros."""
@@ -49,7 +51,8 @@ class DepthwiseMveKernel(DepthwiseKernel):
         requant = in_lanes(np.stack([op.bias, -op.shift.astype(np.int32)], 1), blocks, pixels)
         return {
             "window": w.params(node.inputs[0].shape, node.output.shape),
-            "in_c": channels, "taps": w.taps, "pixels": pixels, "groups": Array(np.array(groups, np.int16)),
+            "in_c": channels, "taps": w.taps, "pixels": pixels,
+            "nine": int(groups in NINE and pixels * channels % LANES == 0), "groups": Array(np.array(groups, np.int16)),
             "pad_value": op.pad_value, "padded": int(w.padded),
             "at": Array(at), "offset": Array((at.astype(np.int32) @ [in_w, 1] * channels).astype(np.int32)),
             "weight": Array(in_lanes(flat[:, order], blocks, pixels)),

@@ -33,6 +33,9 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
 #define DEPTHWISE_MVE_WIDEN                                                     \
     "vmovlb.s16 q0, q2\n vadd.i32 q4, q4, q0\n vmovlt.s16 q0, q2\n vadd.i32 q5, q5, q0\n" \
     "vmovlb.s16 q0, q3\n vadd.i32 q6, q6, q0\n vmovlt.s16 q0, q3\n vadd.i32 q7, q7, q0\n"
+#define DEPTHWISE_MVE_NARROW                                                                \
+    "vqmovnb.s32 q0, q4\n vqmovnt.s32 q0, q5\n vqmovnb.s32 q1, q6\n vqmovnt.s32 q1, q7\n" \
+    "vqmovnb.s16 q2, q0\n vqmovnt.s16 q2, q1\n"
 #define DEPTHWISE_MVE_SHIFT(q) "vldrw.32 q0, [%[requant]], #16\n vshl.s32 " q ", " q ", q0\n"
 
 /* prepare, when, then: nothing, or what makes loads of the input and the store of the output conditional. again: goes on
@@ -65,8 +68,7 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
                        DEPTHWISE_MVE_WIDEN "le lr, 5b\n"                                                          \
                        "6:\n" DEPTHWISE_MVE_SHIFT("q4") DEPTHWISE_MVE_SHIFT("q5") DEPTHWISE_MVE_SHIFT("q6")       \
                        DEPTHWISE_MVE_SHIFT("q7")                                                                  \
-                       "vqmovnb.s32 q0, q4\n vqmovnt.s32 q0, q5\n vqmovnb.s32 q1, q6\n vqmovnt.s32 q1, q7\n"      \
-                       "vqmovnb.s16 q2, q0\n vqmovnt.s16 q2, q1\n" when "vstrb" then ".8 q2, [%[out]], #16\n" again        \
+                       DEPTHWISE_MVE_NARROW when "vstrb" then ".8 q2, [%[out]], #16\n" again        \
                        : [taps] "+r"(from), [w] "+r"(w), [requant] "+r"(words), [c0] "+r"(channel), [out] "+r"(to), [n] "+r"(n)                                    \
                        : [first] "r"(first), [triples] "r"(triples), [pairs] "r"(pairs), [singles] "r"(singles)   \
                        : "r10", "r11", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory");     \
@@ -75,6 +77,63 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
 DEPTHWISE_MVE_BLOCK(depthwise_mve_whole, "", "", "",
                     "add %[c0], %[c0], #16\n mov %[taps], %[first]\n subs %[n], %[n], #16\n bne 0b\n")
 DEPTHWISE_MVE_BLOCK(depthwise_mve_part, "vctp.8 %[n]\n", "vpst\n ", "t", "")
+
+/* What depthwise_mve_nine works on; offsets are known to the assembler. */
+typedef struct {
+    int32_t blocks;
+    const int8_t *weight;
+    const int32_t *requant;
+    int32_t skip, pixels; /* bytes from the end of a pixel, in the input, to the next; how many pixels */
+} depthwise_mve_run;
+
+#define DEPTHWISE_MVE_NINE_FIRST(t) DEPTHWISE_MVE_FIRST(".8 q0, [" t "], #16\n", "")
+#define DEPTHWISE_MVE_NINE_MORE(t) DEPTHWISE_MVE_MORE(".8 q0, [" t "], #16\n", "")
+#define DEPTHWISE_MVE_NINE_THREE(t, u, v) \
+    DEPTHWISE_MVE_NINE_FIRST(t) DEPTHWISE_MVE_NINE_MORE(u) DEPTHWISE_MVE_NINE_MORE(v) DEPTHWISE_MVE_WIDEN
+
+/* Nine taps: their pointers stay in registers and are at the next pixel's, or only some bytes before, when a pixel is done.
+ * `last`: taps 6 to 8, in groups. r7 may be the frame pointer, which gcc does not let one name. */
+#define DEPTHWISE_MVE_NINE(name, last)                                                                                \
+    static inline void name(const int8_t *const *taps, depthwise_mve_run *job, int8_t *out) {                         \
+        register const int8_t *const *from __asm("r0") = taps;                                                        \
+        register int8_t *to __asm("r10") = out;                                                                       \
+        register depthwise_mve_run *run __asm("r11") = job;                                                           \
+        register const int8_t *w __asm("r9");                                                                         \
+        register const int32_t *requant __asm("r12");                                                                 \
+        __asm volatile("push {r7}\n ldm r0, {r0, r1, r2, r3, r4, r5, r6, r7, r8}\n"                                   \
+                       "1:\n ldr %[w], [%[run]]\n dls lr, %[w]\n ldrd %[w], %[requant], [%[run], #4]\n"                 \
+                       "2:\n vldrw.32 q4, [%[requant]], #16\n vldrw.32 q5, [%[requant]], #16\n"                       \
+                       "vldrw.32 q6, [%[requant]], #16\n vldrw.32 q7, [%[requant]], #16\n"                            \
+                       DEPTHWISE_MVE_NINE_THREE("r0", "r1", "r2") DEPTHWISE_MVE_NINE_THREE("r3", "r4", "r5") last     \
+                       DEPTHWISE_MVE_SHIFT("q4") DEPTHWISE_MVE_SHIFT("q5") DEPTHWISE_MVE_SHIFT("q6")                  \
+                       DEPTHWISE_MVE_SHIFT("q7") DEPTHWISE_MVE_NARROW                                                 \
+                       "vstrb.8 q2, [%[out]], #16\n le lr, 2b\n"                                                     \
+                       "ldr r9, [%[run], #12]\n cmp r9, #0\n beq 3f\n"                                               \
+                       "add r0, r0, r9\n add r1, r1, r9\n add r2, r2, r9\n add r3, r3, r9\n add r4, r4, r9\n"         \
+                       "add r5, r5, r9\n add r6, r6, r9\n add r7, r7, r9\n add r8, r8, r9\n"                          \
+                       "3:\n ldr r9, [%[run], #16]\n subs r9, r9, #1\n str r9, [%[run], #16]\n bne 1b\n"             \
+                       "pop {r7}\n"                                                                                  \
+                       : [from] "+r"(from), [out] "+r"(to), [w] "=&r"(w), [requant] "=&r"(requant)                    \
+                       : [run] "r"(run)                                                                               \
+                       : "r1", "r2", "r3", "r4", "r5", "r6", "r8", "lr", "q0", "q1", "q2", "q3", "q4",   \
+                         "q5", "q6", "q7", "cc", "memory");                                                           \
+    }
+
+DEPTHWISE_MVE_NINE(depthwise_mve_333, DEPTHWISE_MVE_NINE_THREE("r6", "r7", "r8"))
+DEPTHWISE_MVE_NINE(depthwise_mve_3321, DEPTHWISE_MVE_NINE_FIRST("r6") DEPTHWISE_MVE_NINE_MORE("r7") DEPTHWISE_MVE_WIDEN
+                                           DEPTHWISE_MVE_NINE_FIRST("r8") DEPTHWISE_MVE_WIDEN)
+
+/* `lanes` outputs, a multiple of 16, of each of `pixels` > 0 pixels, `step` bytes apart; nine taps in groups of 3 3 3 or of
+ * 3 3 2 1. */
+static inline void depthwise_mve_nine(const int8_t *const *taps, const int8_t *weight, const int32_t *requant,
+                                      const int16_t *groups, int32_t lanes, int32_t pixels, int32_t step, int8_t *out) {
+    depthwise_mve_run run = {lanes / DEPTHWISE_MVE_LANES, weight, requant, step - lanes, pixels};
+    if (groups[0] == 3) {
+        depthwise_mve_333(taps, &run, out);
+    } else {
+        depthwise_mve_3321(taps, &run, out);
+    }
+}
 
 /* out[l] = the sum over the taps, shifted and saturated to 8 bits, l < lanes. The taps are read from lane c0 on. */
 static inline void depthwise_mve_pixel(const int8_t *const *taps, const int8_t *weight, const int32_t *requant,
@@ -124,6 +183,17 @@ static inline void depthwise_mve_pixel(const int8_t *const *taps, const int8_t *
     }
 }
 
+static inline void depthwise_mve_nine(const int8_t *const *taps, const int8_t *weight, const int32_t *requant,
+                                      const int16_t *groups, int32_t lanes, int32_t pixels, int32_t step, int8_t *out) {
+    const int8_t *at[9];
+    for (int32_t i = 0; i < pixels; i++) {
+        for (int32_t t = 0; t < 9; t++) {
+            at[t] = taps[t] + i * step;
+        }
+        depthwise_mve_pixel(at, weight, requant, groups, lanes, out + i * lanes);
+    }
+}
+
 #endif
 
 /* The taps of the window at (y, x); outside the input they are `outside`. */
@@ -143,7 +213,11 @@ static void depthwise_mve_outer(const edgeq_depthwise_conv2d_mve_params *p, cons
     const int8_t *taps[DEPTHWISE_MVE_TAPS];
     for (; ox < end; ox++) {
         depthwise_mve_border(p, in, y, ox * p->window.stride_w - p->window.pad_left, outside, taps);
-        depthwise_mve_pixel(taps, p->weight, p->requant, p->groups, p->in_c, out);
+        if (p->nine && p->pixels == 1) {
+            depthwise_mve_nine(taps, p->weight, p->requant, p->groups, p->in_c, 1, p->in_c, out);
+        } else {
+            depthwise_mve_pixel(taps, p->weight, p->requant, p->groups, p->in_c, out);
+        }
         out += p->in_c;
     }
 }
@@ -156,6 +230,14 @@ static void depthwise_mve_inner(const edgeq_depthwise_conv2d_mve_params *p, cons
     const int8_t *weight = p->weight;
     const int32_t *requant = p->requant, *offset = p->offset;
     const int16_t *groups = p->groups;
+    if (p->nine && count >= pixels) {
+        const int32_t vectors = count / pixels;
+        depthwise_mve_point(taps, in, offset, taps_n);
+        depthwise_mve_nine(taps, weight, requant, groups, pixels * channels, vectors, pixels * step, out);
+        in += vectors * pixels * step;
+        out += vectors * pixels * channels;
+        count -= vectors * pixels;
+    }
     for (; count > 0; count -= pixels) {
         depthwise_mve_point(taps, in, offset, taps_n);
         depthwise_mve_pixel(taps, weight, requant, groups, (count < pixels ? count : pixels) * channels, out);
