@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeq.ir import Node
+from edgeq.ir import Node, Shape
 from edgeq.ops._base import Array, Params
-from edgeq.ops._mve import CHUNK, chunks, matrix_cost, packed_linear, vector_cost
+from edgeq.ops._mve import CHUNK, chunks, in_rows, matrix_cost, packed_linear, vector_cost
+from edgeq.ops._window import Window
 from edgeq.ops.conv2d import Conv1x1Kernel, Conv2d, Conv2dKernel
 
 PATCH = 1024  # bytes of scratch that a tile should keep to
+
+
+def geometry(node: Node) -> tuple[Window, Shape, Shape]:
+    """Window, input shape and output shape as the kernel sees them."""
+    assert isinstance(node.op, Conv2d)
+    return in_rows(node.op.window, node.inputs[0].shape, node.output.shape)
 
 
 class Conv2dMveKernel(Conv2dKernel):
@@ -24,20 +31,24 @@ class Conv2dMveKernel(Conv2dKernel):
     def supports(self, node: Node) -> bool:
         op = node.op
         assert isinstance(op, Conv2d)
-        return op.groups == 1 and op.window.dilations[1] == 1
+        return op.groups == 1 and geometry(node)[0].dilations[1] == 1
 
     def pitch(self, node: Node) -> int:
         """Bytes of a column of the window."""
-        assert isinstance(node.op, Conv2d)
-        return int(node.op.window.kernel[0] * node.inputs[0].shape[2])
+        window, inputs, _ = geometry(node)
+        return int(window.kernel[0] * inputs[2])
 
     def tile(self, node: Node) -> int:
         """Output pixels at a time: an even share of the row."""
-        assert isinstance(node.op, Conv2d)
-        w, out_w = node.op.window, node.output.shape[1]
-        most = max(2, (PATCH // self.pitch(node) - w.kernel[1]) // w.strides[1] + 1)
+        window, _, (_, out_w, _) = geometry(node)
+        most = max(2, (PATCH // self.pitch(node) - window.kernel[1]) // window.strides[1] + 1)
         share = -(-out_w // -(-out_w // most))
         return min(out_w, share + share % 2)
+
+    def covered(self, node: Node) -> int:
+        """Columns that the windows of a tile cover."""
+        window, _, _ = geometry(node)
+        return (self.tile(node) - 1) * window.strides[1] + window.kernel[1]
 
     def columns(self, node: Node) -> int:
         """Columns of one row of the input that a vector scatters at a time; 1 where they are copied one by one."""
@@ -52,11 +63,11 @@ class Conv2dMveKernel(Conv2dKernel):
     def params(self, node: Node) -> Params:
         op = node.op
         assert isinstance(op, Conv2d)
+        window, inputs, output = geometry(node)
         columns = self.columns(node)
         by_columns = op.weight.transpose(0, 2, 1, 3).reshape(len(op.weight), -1)
         return {
-            "window": op.window.params(node.inputs[0].shape, node.output.shape),
-            "in_c": node.inputs[0].shape[2], "out_c": node.output.shape[2],
+            "window": window.params(inputs, output), "in_c": inputs[2], "out_c": output[2],
             "tile": self.tile(node), "columns": columns, "pad_value": op.pad_value,
             "offset": Array(self.offsets(node).astype(np.uint8) * (columns > 1)),
             **packed_linear(op, by_columns),
@@ -65,17 +76,14 @@ class Conv2dMveKernel(Conv2dKernel):
     def cost(self, node: Node) -> float:
         op = node.op
         assert isinstance(op, Conv2d)
-        h, w, outputs = node.output.shape
-        tile, columns, channels = self.tile(node), self.columns(node), node.inputs[0].shape[2]
-        covered = (tile - 1) * op.window.strides[1] + op.window.kernel[1]
-        gather = 8 / columns if columns > 1 else 6 * chunks(channels)
-        per_tile = 60 + op.window.kernel[0] * (25 + covered * gather) + matrix_cost(op.weight[0].size, outputs, tile)
-        return h * w / tile * per_tile
+        window, inputs, (h, w, outputs) = geometry(node)
+        tile, columns = self.tile(node), self.columns(node)
+        gather = 8 / columns if columns > 1 else 6 * chunks(inputs[2])
+        per_tile = 60 + window.kernel[0] * (25 + self.covered(node) * gather)
+        return h * w / tile * (per_tile + matrix_cost(op.weight[0].size, outputs, tile))
 
     def scratch(self, node: Node) -> int:
-        assert isinstance(node.op, Conv2d)
-        w = node.op.window
-        return ((self.tile(node) - 1) * w.strides[1] + w.kernel[1]) * self.pitch(node) + CHUNK
+        return self.covered(node) * self.pitch(node) + CHUNK
 
 
 class Conv1x1MveKernel(Conv2dMveKernel):
@@ -90,9 +98,8 @@ class Conv1x1MveKernel(Conv2dMveKernel):
     def cost(self, node: Node) -> float:
         op = node.op
         assert isinstance(op, Conv2d)
-        h, w, outputs = node.output.shape
-        rows = 1 if op.window.strides == (1, 1) else h
-        return rows * matrix_cost(node.inputs[0].shape[2], outputs, h * w // rows)
+        _, inputs, (h, w, outputs) = geometry(node)
+        return h * (30 + matrix_cost(inputs[2], outputs, w))
 
     def scratch(self, node: Node) -> int:
         return 0

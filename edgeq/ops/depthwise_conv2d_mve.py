@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeq.ir import Node
+from edgeq.ir import Node, Shape
 from edgeq.ops._base import Array, Params
-from edgeq.ops._mve import LANES, lane_order, tap_groups
+from edgeq.ops._mve import LANES, in_rows, lane_order, tap_groups
+from edgeq.ops._pool import taps_inside
+from edgeq.ops._window import Window
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
 
-NINE = ([3, 0, 0], [2, 1, 1])  # groups that have code of their own
+
+def geometry(node: Node) -> tuple[Window, Shape, Shape]:
+    """Window, input shape and output shape as the kernel sees them."""
+    assert isinstance(node.op, DepthwiseConv2d)
+    return in_rows(node.op.window, node.inputs[0].shape, node.output.shape)
 
 
 def in_lanes(x: np.ndarray, blocks: int, pixels: int = 1) -> np.ndarray:
@@ -34,37 +40,45 @@ class DepthwiseMveKernel(DepthwiseKernel):
 
     def pixels(self, node: Node) -> int:
         """Pixels that share a vector."""
-        assert isinstance(node.op, DepthwiseConv2d)
         channels = node.output.shape[2]
-        return LANES // channels if channels in (1, 2, 4, 8) and node.op.window.strides[1] == 1 else 1
+        return LANES // channels if channels in (1, 2, 4, 8) and geometry(node)[0].strides[1] == 1 else 1
+
+    def has_nine(self, node: Node, groups: list[int]) -> bool:
+        """Whether there is code of its own for the groups, of whole vectors."""
+        return groups in ([3, 0, 0], [2, 1, 1]) and self.pixels(node) * node.output.shape[2] % LANES == 0
 
     def params(self, node: Node) -> Params:
         op = node.op
         assert isinstance(op, DepthwiseConv2d)
-        _, in_w, channels = node.inputs[0].shape
-        w, pixels = op.window, self.pixels(node)
+        (w, inputs, output), pixels = geometry(node), self.pixels(node)
+        _, in_w, channels = inputs
         flat = op.weight.reshape(channels, w.taps)
         order, groups = tap_groups(flat)
         at = np.array([(t // w.kernel[1] * w.dilations[0], t % w.kernel[1] * w.dilations[1]) for t in order], np.int16)
         blocks = -(-pixels * channels // LANES)
-
         requant = in_lanes(np.stack([op.bias, -op.shift.astype(np.int32)], 1), blocks, pixels)
         return {
-            "window": w.params(node.inputs[0].shape, node.output.shape),
-            "in_c": channels, "taps": w.taps, "pixels": pixels,
-            "nine": int(groups in NINE and pixels * channels % LANES == 0), "groups": Array(np.array(groups, np.int16)),
-            "pad_value": op.pad_value, "padded": int(w.padded),
-            "at": Array(at), "offset": Array((at.astype(np.int32) @ [in_w, 1] * channels).astype(np.int32)),
+            "window": w.params(inputs, output), "in_c": channels, "taps": w.taps, "pixels": pixels,
+            "nine": int(self.has_nine(node, groups)), "groups": Array(np.array(groups, np.int16)),
+            "pad_value": op.pad_value, "padded": int(w.padded), "at": Array(np.ascontiguousarray(at.T)),
+            "offset": Array((at.astype(np.int32) @ [in_w, 1] * channels).astype(np.int32)),
             "weight": Array(in_lanes(flat[:, order], blocks, pixels)),
             "requant": Array(np.ascontiguousarray(requant[:, :, lane_order()])), "lo": op.lo, "hi": op.hi,
         }  # fmt: skip
 
     def cost(self, node: Node) -> float:
-        assert isinstance(node.op, DepthwiseConv2d)
-        h, w, channels = node.output.shape
-        taps, pixels = node.op.window.taps, self.pixels(node)
-        block = 30 + 10.5 * taps
-        return h * w * ((60 + 4 * taps) / pixels + -(-channels * pixels // LANES) * block / pixels)
+        op, pixels = node.op, self.pixels(node)
+        assert isinstance(op, DepthwiseConv2d)
+        window, inputs, (h, w, channels) = geometry(node)
+        taps, blocks = window.taps, -(-channels // LANES)
+        groups = tap_groups(op.weight.reshape(channels, taps))[1]
+        inner = int((taps_inside(window, inputs[:2]) == taps).sum())
+        block = 29 + float(np.dot(groups, (33, 23, 15)))
+        each, border = 45 + 1.5 * taps, 50 + 4 * taps
+        if self.has_nine(node, groups):
+            each, block = 13, block - 29
+        return 60 + h * 80 + inner / pixels * (each + -(-channels * pixels // LANES) * block) + (h * w - inner) * (
+            border + blocks * block)  # fmt: skip
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, DepthwiseConv2d)

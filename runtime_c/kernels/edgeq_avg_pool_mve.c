@@ -51,7 +51,6 @@ static inline avg_pool_mve_window avg_pool_mve_at(const edgeq_window *w, int32_t
 EDGEQ_KERNEL void edgeq_avg_pool_mve(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out) {
     const edgeq_window *w = &p->window;
     const int32_t half = (1 << p->pre_shift) >> 1;
-    avg_pool_mve_requant requant = {half, p->pre_shift, p->m, p->bias, p->shift, p->lo, p->hi};
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         const int32_t y = oy * w->stride_h - w->pad_top;
         const edgeq_mve_taps rows = edgeq_mve_inside(y, w->kernel_h, w->dilation_h, w->in_h);
@@ -59,7 +58,8 @@ EDGEQ_KERNEL void edgeq_avg_pool_mve(const edgeq_avg_pool_params *p, const int8_
             const int32_t x = ox * w->stride_w - w->pad_left;
             const edgeq_mve_taps columns = edgeq_mve_inside(x, w->kernel_w, w->dilation_w, w->in_w);
             const avg_pool_mve_window inside = avg_pool_mve_at(w, p->channels, in, y, x, rows, columns);
-            requant.start = half - inside.rows * inside.columns * p->zero_point;
+            const avg_pool_mve_requant requant = {half - inside.rows * inside.columns * p->zero_point, p->pre_shift, p->m,
+                                                  p->bias, p->shift, p->lo, p->hi};
             avg_pool_mve_pixel(&inside, &requant, p->channels, out);
             out += p->channels;
         }
@@ -75,7 +75,6 @@ static int32_t avg_pool_mve_count(int32_t start, int32_t kernel, int32_t dilatio
 
 EDGEQ_KERNEL void edgeq_avg_pool_counted_mve(const edgeq_avg_pool_counted_params *p, const int8_t *in, int8_t *out) {
     const edgeq_window *w = &p->window;
-    avg_pool_mve_requant requant = {0, 0, 0, p->bias, p->shift, p->lo, p->hi};
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         const int32_t y = oy * w->stride_h - w->pad_top;
         const edgeq_mve_taps rows = edgeq_mve_inside(y, w->kernel_h, w->dilation_h, w->in_h);
@@ -86,8 +85,8 @@ EDGEQ_KERNEL void edgeq_avg_pool_counted_mve(const edgeq_avg_pool_counted_params
             const int32_t wide =
                 avg_pool_mve_count(x, w->kernel_w, w->dilation_w, w->in_w, p->border_left, p->border_right);
             const avg_pool_mve_window inside = avg_pool_mve_at(w, p->channels, in, y, x, rows, columns);
-            requant.start = -inside.rows * inside.columns * p->zero_point;
-            requant.m = p->m[high * wide];
+            const avg_pool_mve_requant requant = {-inside.rows * inside.columns * p->zero_point, 0, p->m[high * wide],
+                                                  p->bias, p->shift, p->lo, p->hi};
             avg_pool_mve_pixel(&inside, &requant, p->channels, out);
             out += p->channels;
         }

@@ -106,13 +106,12 @@ EDGEQ_KERNEL void edgeq_conv2d_mve(const edgeq_conv2d_mve_params *p, const int8_
 
 EDGEQ_KERNEL void edgeq_conv2d_1x1_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out) {
     const edgeq_window *w = &p->window;
-    const int one_row = w->stride_h == 1 && w->stride_w == 1;
-    const int32_t rows = one_row ? 1 : w->out_h, pixels = one_row ? w->out_h * w->out_w : w->out_w;
-    const int32_t step = w->stride_w * p->in_c, next_row = w->stride_h * w->in_w * p->in_c;
-    for (int32_t oy = 0; oy < rows; oy++) {
-        edgeq_mve_matrix(in + oy * next_row, step, pixels, p->weight, p->chunks, p->out_c, out);
-        edgeq_mve_clamp(out, pixels * p->out_c, p->lo, p->hi);
-        out += pixels * p->out_c;
+    const int32_t step = w->stride_w * p->in_c, next_row = w->stride_h * w->in_w * p->in_c, out_row = w->out_w * p->out_c;
+    for (int32_t oy = 0; oy < w->out_h; oy++) {
+        edgeq_mve_matrix(in, step, w->out_w, p->weight, p->chunks, p->out_c, out);
+        edgeq_mve_clamp(out, out_row, p->lo, p->hi);
+        in += next_row;
+        out += out_row;
     }
 }
 

@@ -53,7 +53,7 @@ typedef struct {
     const int16_t *groups;  /* [3]: how many groups of three, two and one taps, in this order */
     int8_t pad_value;       /* the input's zero point */
     int8_t padded;          /* whether any window reaches outside the input */
-    const int16_t *at;      /* [taps][2]: row and column from the window's corner */
+    const int16_t *at;      /* [2][taps]: rows, then columns, from the window's corner */
     const int32_t *offset;  /* [taps]: bytes from the window's corner */
     const int8_t *weight;   /* [pixels * in_c / 16, rounded up][taps][16], filled up with zeros */
     const int32_t *requant; /* [as weight][2][16]: biases, then negated shifts, of lanes 0 4 8 12 2 6 10 14 1 5 9 13 3 7 11 15 */

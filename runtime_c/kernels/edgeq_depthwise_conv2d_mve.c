@@ -21,6 +21,34 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
                    : "lr", "q0", "memory");
 }
 
+/* The taps of the window at (y, x); outside the input they are `outside`. Negative positions are large ones without a
+ * sign. */
+static inline void depthwise_mve_border(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t x,
+                                        const int8_t *outside, const int8_t **taps) {
+    const edgeq_window *w = &p->window;
+    const int16_t *row = p->at, *column = p->at + p->taps;
+    const int32_t *offset = p->offset;
+    const uint32_t corner = (uint32_t)in + (uint32_t)((y * w->in_w + x) * p->in_c);
+    register int32_t in_h __asm("r4") = w->in_h;
+    register int32_t in_w __asm("r5") = w->in_w;
+    register uint32_t base __asm("r6") = corner;
+    register int32_t top __asm("r8") = y;
+    register int32_t left __asm("r10") = x;
+    __asm volatile("vdup.32 q3, %[outside]\n"
+                   "dlstp.32 lr, %[n]\n"
+                   "1:\n"
+                   "vldrh.s32 q0, [%[row]], #8\n vldrh.s32 q1, [%[column]], #8\n vldrw.32 q2, [%[offset]], #16\n"
+                   "vadd.i32 q0, q0, %[y]\n vadd.i32 q1, q1, %[x]\n vadd.i32 q2, q2, %[base]\n"
+                   "vpt.u32 cs, q0, %[in_h]\n vmovt q2, q3\n"
+                   "vpt.u32 cs, q1, %[in_w]\n vmovt q2, q3\n"
+                   "vstrw.32 q2, [%[taps]], #16\n"
+                   "letp lr, 1b\n"
+                   : [row] "+r"(row), [column] "+r"(column), [offset] "+r"(offset), [taps] "+r"(taps)
+                   : [outside] "r"(outside), [n] "r"((int32_t)p->taps), [in_h] "r"(in_h), [in_w] "r"(in_w), [base] "r"(base),
+                     [y] "r"(top), [x] "r"(left)
+                   : "lr", "q0", "q1", "q2", "q3", "cc", "memory");
+}
+
 /* q4 to q7 are the sums of lanes 0 4 8 12, 2 6 10 14, 1 5 9 13, 3 7 11 15; q2 and q3 the 16-bit sums of even and odd lanes. */
 #define DEPTHWISE_MVE_POINTER(t) "ldr " t ", [%[taps]], #4\n add " t ", " t ", %[c0]\n"
 #define DEPTHWISE_MVE_POINTERS "ldrd r10, r11, [%[taps]], #8\n add r10, r10, %[c0]\n add r11, r11, %[c0]\n"
@@ -156,6 +184,16 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
     }
 }
 
+static inline void depthwise_mve_border(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t x,
+                                 const int8_t *outside, const int8_t **taps) {
+    const edgeq_window *w = &p->window;
+    for (int32_t t = 0; t < p->taps; t++) {
+        const int32_t iy = y + p->at[t], ix = x + p->at[p->taps + t];
+        const int inside = iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w;
+        taps[t] = inside ? in + (iy * w->in_w + ix) * p->in_c : outside;
+    }
+}
+
 static inline void depthwise_mve_pixel(const int8_t *const *taps, const int8_t *weight, const int32_t *requant,
                                        const int16_t *groups, int32_t lanes, int8_t *out) {
     static const int8_t part_of[4] = {0, 2, 1, 3}; /* where lane l mod 4 is among the four vectors of requant */
@@ -196,17 +234,6 @@ static inline void depthwise_mve_nine(const int8_t *const *taps, const int8_t *w
 
 #endif
 
-/* The taps of the window at (y, x); outside the input they are `outside`. */
-static void depthwise_mve_border(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t x,
-                                 const int8_t *outside, const int8_t **taps) {
-    const edgeq_window *w = &p->window;
-    for (int32_t t = 0; t < p->taps; t++) {
-        const int32_t iy = y + p->at[2 * t], ix = x + p->at[2 * t + 1];
-        const int inside = iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w;
-        taps[t] = inside ? in + (iy * w->in_w + ix) * p->in_c : outside;
-    }
-}
-
 /* Output pixels ox .. end - 1 of the row whose windows begin at y, in the border of the input. */
 static void depthwise_mve_outer(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t ox,
                                 int32_t end, const int8_t *outside, int8_t *out) {
@@ -246,13 +273,22 @@ static void depthwise_mve_inner(const edgeq_depthwise_conv2d_mve_params *p, cons
     }
 }
 
+/* How many windows begin before `limit`, at most n: at -pad, stride - pad, ... */
+static int32_t depthwise_mve_before(int32_t limit, int32_t stride, int32_t pad, int32_t n) {
+    int32_t count = 0;
+    while (count < n && count * stride - pad < limit) {
+        count++;
+    }
+    return count;
+}
+
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out,
                                              void *scratch) {
     const edgeq_window *w = &p->window;
     const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h;
     const int32_t last_x = w->in_w - (w->kernel_w - 1) * w->dilation_w;
-    const int32_t left = edgeq_mve_before(0, w->stride_w, w->pad_left, w->out_w);
-    const int32_t right = edgeq_mve_before(last_x, w->stride_w, w->pad_left, w->out_w);
+    const int32_t left = depthwise_mve_before(0, w->stride_w, w->pad_left, w->out_w);
+    const int32_t right = depthwise_mve_before(last_x, w->stride_w, w->pad_left, w->out_w);
     int8_t *outside = (int8_t *)scratch;
     if (p->padded) {
         edgeq_mve_fill(outside, p->pad_value, p->in_c);

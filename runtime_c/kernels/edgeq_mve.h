@@ -1,4 +1,4 @@
-/* Helium: moving and clamping bytes, and which windows are inside their input.
+/* Helium: moving and clamping bytes.
  *
  * The loops in assembler have their twins in C below them, which other machines compile.
  */
@@ -92,15 +92,6 @@ static inline void edgeq_mve_clamp(int8_t *out, int32_t n, int32_t lo, int32_t h
         const mve_pred16_t in_row = vctp8q((uint32_t)(n - i));
         vstrbq_p_s8(out + i, vminq_s8(vmaxq_s8(vldrbq_z_s8(out + i, in_row), low), high), in_row);
     }
-}
-
-/* How many windows begin before `limit`, at most n: at -pad, stride - pad, ... */
-static inline int32_t edgeq_mve_before(int32_t limit, int32_t stride, int32_t pad, int32_t n) {
-    int32_t count = 0;
-    while (count < n && count * stride - pad < limit) {
-        count++;
-    }
-    return count;
 }
 
 #endif
