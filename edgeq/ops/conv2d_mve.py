@@ -77,32 +77,39 @@ class Conv2dMveKernel(Conv2dKernel):
         op = node.op
         assert isinstance(op, Conv2d)
         window, inputs, (h, w, outputs) = geometry(node)
-        tile, columns = self.tile(node), self.columns(node)
+        tile, columns, inner = self.tile(node), self.columns(node), op.weight[0].size
         gather = 8 / columns if columns > 1 else 6 * chunks(inputs[2])
-        per_tile = 60 + window.kernel[0] * (25 + self.covered(node) * gather)
-        return h * w / tile * (per_tile + matrix_cost(op.weight[0].size, outputs, tile))
+        whole = 60 + window.kernel[0] * (25 + self.covered(node) * gather) + matrix_cost(inner, outputs, tile)
+        rest = 60 + window.kernel[0] * 25 + matrix_cost(inner, outputs, w % tile) if w % tile else 0
+        return h * (w // tile * whole + rest)
 
     def scratch(self, node: Node) -> int:
         return self.covered(node) * self.pitch(node) + CHUNK
 
 
 class Conv1x1MveKernel(Conv2dMveKernel):
-    """1x1 without padding, of whole vectors: the pixel is the window. Reads two pixels before it writes them."""
+    """1x1 without padding: the pixel is the window. Reads two pixels before it writes them."""
 
     function = "edgeq_conv2d_1x1_mve"
-    uses_scratch = False
 
     def supports(self, node: Node) -> bool:
-        return Conv1x1Kernel().supports(node) and node.inputs[0].shape[2] % CHUNK == 0
+        if not Conv1x1Kernel().supports(node):
+            return False
+        window, inputs, _ = geometry(node)
+        return inputs[2] % CHUNK == 0 or (inputs[0] == 1 and window.strides == (1, 1))
+
+    def tile(self, node: Node) -> int:
+        """The last pixels of the row: whose chunks would end behind the input."""
+        _, (_, w, channels), _ = geometry(node)
+        return min(w, -(-CHUNK * chunks(channels) // channels) - 1)
 
     def cost(self, node: Node) -> float:
-        op = node.op
-        assert isinstance(op, Conv2d)
         _, inputs, (h, w, outputs) = geometry(node)
-        return h * (30 + matrix_cost(inputs[2], outputs, w))
+        return h * (40 + matrix_cost(inputs[2], outputs, w) + 60 * (inputs[2] % CHUNK != 0))
 
     def scratch(self, node: Node) -> int:
-        return 0
+        tile = self.tile(node)
+        return tile * node.inputs[0].shape[2] + CHUNK if tile else 0
 
 
 class Conv2dAnyMveKernel(Conv2dKernel):

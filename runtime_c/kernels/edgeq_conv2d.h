@@ -77,8 +77,9 @@ typedef struct {
 /* scratch: ((tile - 1) * stride_w + kernel_w) * kernel_h * in_c + 16 bytes. */
 void edgeq_conv2d_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
-/* kernel 1x1, no padding, in_c a multiple of 16; tile, columns and offset are unused. */
-void edgeq_conv2d_1x1_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out);
+/* kernel 1x1, no padding; in_c is a multiple of 16, or there is one row without strides, whose last `tile` pixels go by way
+ * of scratch. columns and offset are unused. scratch: tile * in_c + 16 bytes where tile is not 0. */
+void edgeq_conv2d_1x1_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 /* scratch: 16 * chunks bytes. */
 void edgeq_conv2d_any_mve(const edgeq_conv2d_any_mve_params *p, const int8_t *in, int8_t *out, void *scratch);

@@ -104,14 +104,21 @@ EDGEQ_KERNEL void edgeq_conv2d_mve(const edgeq_conv2d_mve_params *p, const int8_
     }
 }
 
-EDGEQ_KERNEL void edgeq_conv2d_1x1_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out) {
+EDGEQ_KERNEL void edgeq_conv2d_1x1_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t step = w->stride_w * p->in_c, next_row = w->stride_h * w->in_w * p->in_c, out_row = w->out_w * p->out_c;
+    const int32_t in_c = p->in_c, out_c = p->out_c, chunks = p->chunks;
+    const int32_t direct = w->out_w - p->tile, step = w->stride_w * in_c;
     for (int32_t oy = 0; oy < w->out_h; oy++) {
-        edgeq_mve_matrix(in, step, w->out_w, p->weight, p->chunks, p->out_c, out);
-        edgeq_mve_clamp(out, out_row, p->lo, p->hi);
-        in += next_row;
-        out += out_row;
+        const int8_t *row = in + oy * w->stride_h * w->in_w * in_c;
+        if (direct != 0) {
+            edgeq_mve_matrix(row, step, direct, p->weight, chunks, out_c, out);
+        }
+        if (p->tile != 0) { /* the last pixels end in part of a chunk, behind which may be no memory */
+            edgeq_mve_copy((int8_t *)scratch, row + direct * in_c, p->tile * in_c);
+            edgeq_mve_matrix((const int8_t *)scratch, in_c, p->tile, p->weight, chunks, out_c, out + direct * out_c);
+        }
+        edgeq_mve_clamp(out, w->out_w * out_c, p->lo, p->hi);
+        out += w->out_w * out_c;
     }
 }
 
