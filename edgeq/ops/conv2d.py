@@ -154,6 +154,12 @@ def cases() -> Iterator[Node]:
         (3, 2, 1, 1, Window((1, 1)), 1),
         (5, 7, 63, 3, Window((1, 1)), 1),  # several tiles, the last one odd
         (3, 3, 4, 4, Window((1, 1), pads=(1, 0, 0, 1)), 1),
+        (1, 3, 64, 8, Window((1, 1)), 1),  # 4 to 8 vectors of 16
+        (1, 2, 81, 5, Window((1, 1)), 1),
+        (2, 1, 100, 10, Window((1, 1)), 1),
+        (1, 2, 113, 4, Window((1, 1)), 1),
+        (3, 9, 40, 5, Window((3, 3), pads=(1, 1, 1, 1)), 1),  # several tiles
+        (6, 1, 5, 4, Window((3, 1), (2, 1), pads=(1, 0, 2, 0)), 1),
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, 37)[spread])

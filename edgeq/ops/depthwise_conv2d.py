@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -136,9 +136,24 @@ def cases() -> Iterator[Node]:
         (60, 52, 3, 1, Window((3, 3), (2, 2), pads=(0, 0, 1, 1))),
         (6, 5, 4, 1, Window((3, 3), (1, 2), pads=(2, 3, 0, 1))),
         (5, 9, 2, 1, Window((3, 3), (2, 1), pads=(0, 2, 1, 4))),
+        (3, 7, 8, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # vectors of several pixels
+        (5, 1, 20, 1, Window((2, 1), pads=(1, 0, 0, 0))),
+        (9, 9, 2, 1, Window((9, 9), pads=(0, 1, 0, 0))),
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, -37)[spread])
             fields = random_linear((c * multiplier, *window.kernel, 1), spread)
             op = DepthwiseConv2d(*fields, window=window, pad_value=x.zero_point)
             yield Node("case", op, (x,), activation((*window.out_size((h, w)), c * multiplier), name="y"))
+    window, x = Window((3, 3), pads=(1, 1, 1, 1)), activation((5, 6, 32))
+    for strides, eighths in [
+        ((1, 1), 4),
+        ((1, 1), 7),
+        ((2, 2), 4),
+        ((2, 2), 7),
+    ]:  # sums of three weights fit 8 bits, or most do
+        weight, bias, shift, lo, hi = random_linear((32, 3, 3, 1), 1)
+        strided = replace(window, strides=strides)
+        smaller = (weight.astype(np.int32) * eighths // 8).astype(np.int8)
+        op = DepthwiseConv2d(smaller, bias, shift, lo, hi, strided, 0)
+        yield Node("case", op, (x,), activation((*strided.out_size((5, 6)), 32), name="y"))

@@ -26,14 +26,17 @@ static inline void depthwise_mve_point(const int8_t **to, const int8_t *base, co
 static inline void depthwise_mve_border(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t x,
                                         const int8_t *outside, const int8_t **taps) {
     const edgeq_window *w = &p->window;
-    const int16_t *row = p->at, *column = p->at + p->taps;
-    const int32_t *offset = p->offset;
-    const uint32_t corner = (uint32_t)in + (uint32_t)((y * w->in_w + x) * p->in_c);
+    register const int16_t *row __asm("r0") = p->at; /* named, as gcc -O0 fails to choose */
+    register const int16_t *column __asm("r1") = p->at + p->taps;
+    register const int32_t *offset __asm("r2") = p->offset;
+    register const int8_t **to __asm("r3") = taps;
     register int32_t in_h __asm("r4") = w->in_h;
     register int32_t in_w __asm("r5") = w->in_w;
-    register uint32_t base __asm("r6") = corner;
+    register uint32_t base __asm("r6") = (uint32_t)in + (uint32_t)((y * w->in_w + x) * p->in_c);
     register int32_t top __asm("r8") = y;
+    register const int8_t *pad __asm("r9") = outside;
     register int32_t left __asm("r10") = x;
+    register int32_t n __asm("r12") = p->taps;
     __asm volatile("vdup.32 q3, %[outside]\n"
                    "dlstp.32 lr, %[n]\n"
                    "1:\n"
@@ -43,8 +46,8 @@ static inline void depthwise_mve_border(const edgeq_depthwise_conv2d_mve_params 
                    "vpt.u32 cs, q1, %[in_w]\n vmovt q2, q3\n"
                    "vstrw.32 q2, [%[taps]], #16\n"
                    "letp lr, 1b\n"
-                   : [row] "+r"(row), [column] "+r"(column), [offset] "+r"(offset), [taps] "+r"(taps)
-                   : [outside] "r"(outside), [n] "r"((int32_t)p->taps), [in_h] "r"(in_h), [in_w] "r"(in_w), [base] "r"(base),
+                   : [row] "+r"(row), [column] "+r"(column), [offset] "+r"(offset), [taps] "+r"(to)
+                   : [outside] "r"(pad), [n] "r"(n), [in_h] "r"(in_h), [in_w] "r"(in_w), [base] "r"(base),
                      [y] "r"(top), [x] "r"(left)
                    : "lr", "q0", "q1", "q2", "q3", "cc", "memory");
 }
