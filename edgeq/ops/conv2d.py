@@ -159,6 +159,8 @@ def cases() -> Iterator[Node]:
         (2, 1, 100, 10, Window((1, 1)), 1),
         (1, 2, 113, 4, Window((1, 1)), 1),
         (3, 9, 40, 5, Window((3, 3), pads=(1, 1, 1, 1)), 1),  # several tiles
+        (2, 2, 8, 10, Window((2, 2), pads=(0, 0, 1, 1)), 2),
+        (1, 17, 1, 2, Window((1, 2)), 1),
         (6, 1, 5, 4, Window((3, 1), (2, 1), pads=(1, 0, 2, 0)), 1),
     ]:
         for spread in (0, 1, 2):

@@ -51,9 +51,9 @@ class Conv2dMveKernel(Conv2dKernel):
         return (self.tile(node) - 1) * window.strides[1] + window.kernel[1]
 
     def columns(self, node: Node) -> int:
-        """Columns of one row of the input that a vector scatters at a time; 1 where they are copied one by one."""
+        """Columns of one row of the input that a vector scatters at a time; 0 where they are copied one by one."""
         channels = node.inputs[0].shape[2]
-        return CHUNK // channels if channels <= 8 and self.offsets(node).max() < 256 else 1
+        return CHUNK // channels if channels <= 8 and self.offsets(node).max() < 256 else 0
 
     def offsets(self, node: Node) -> np.ndarray:
         """(16,) bytes from the first column, for each byte of a row of the input."""
@@ -69,7 +69,7 @@ class Conv2dMveKernel(Conv2dKernel):
         return {
             "window": window.params(inputs, output), "in_c": inputs[2], "out_c": output[2],
             "tile": self.tile(node), "columns": columns, "pad_value": op.pad_value,
-            "offset": Array(self.offsets(node).astype(np.uint8) * (columns > 1)),
+            "offset": Array(self.offsets(node).astype(np.uint8) * (columns > 0)),
             **packed_linear(op, by_columns),
         }  # fmt: skip
 
@@ -78,7 +78,7 @@ class Conv2dMveKernel(Conv2dKernel):
         assert isinstance(op, Conv2d)
         window, inputs, (h, w, outputs) = geometry(node)
         tile, columns, inner = self.tile(node), self.columns(node), op.weight[0].size
-        gather = 8 / columns if columns > 1 else 6 * chunks(inputs[2])
+        gather = 8 / columns if columns else 6 * chunks(inputs[2])
         whole = 60 + window.kernel[0] * (25 + self.covered(node) * gather) + matrix_cost(inner, outputs, tile)
         rest = 60 + window.kernel[0] * 25 + matrix_cost(inner, outputs, w % tile) if w % tile else 0
         return h * (w // tile * whole + rest)

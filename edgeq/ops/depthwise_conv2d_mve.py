@@ -18,6 +18,13 @@ def geometry(node: Node) -> tuple[Window, Shape, Shape]:
     return in_rows(node.op.window, node.inputs[0].shape, node.output.shape)
 
 
+def inner_pixels(window: Window, inputs: Shape) -> np.ndarray:
+    """(4,) int16: the first output row, the end of the rows, and the same of the columns, whose windows are inside."""
+    rows, columns = np.nonzero(taps_inside(window, inputs[:2]) == window.taps)
+    ends = [rows[0], rows[-1] + 1, columns[0], columns[-1] + 1] if rows.size else [0, 0, 0, 0]
+    return np.array(ends, np.int16)
+
+
 def in_lanes(x: np.ndarray, blocks: int, pixels: int = 1) -> np.ndarray:
     """(channels, n) -> (blocks, n, 16): the channels of so many pixels, filled up with zeros."""
     full = np.zeros((blocks * LANES, x.shape[1]), x.dtype)
@@ -60,7 +67,8 @@ class DepthwiseMveKernel(DepthwiseKernel):
         return {
             "window": w.params(inputs, output), "in_c": channels, "taps": w.taps, "pixels": pixels,
             "nine": int(self.has_nine(node, groups)), "groups": Array(np.array(groups, np.int16)),
-            "pad_value": op.pad_value, "padded": int(w.padded), "at": Array(np.ascontiguousarray(at.T)),
+            "inner": Array(inner_pixels(w, inputs)), "pad_value": op.pad_value, "padded": int(w.padded),
+            "at": Array(np.ascontiguousarray(at.T)),
             "offset": Array((at.astype(np.int32) @ [in_w, 1] * channels).astype(np.int32)),
             "weight": Array(in_lanes(flat[:, order], blocks, pixels)),
             "requant": Array(np.ascontiguousarray(requant[:, :, lane_order()])), "lo": op.lo, "hi": op.hi,

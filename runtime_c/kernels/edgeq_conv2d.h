@@ -56,9 +56,9 @@ typedef struct {
     int16_t in_c, out_c;
     int16_t chunks;        /* kernel_h * kernel_w * in_c / 16, rounded up */
     int16_t tile;          /* output pixels at a time */
-    int16_t columns;       /* of the input, that are brought to scratch at a time */
+    int16_t columns;       /* of the input, that are brought to scratch at a time; 0: one by one */
     int8_t pad_value;      /* the input's zero point */
-    const uint8_t *offset; /* [16]: where byte l of `columns` > 1 columns of a row goes, (l / in_c) * kernel_h * in_c + l % in_c */
+    const uint8_t *offset; /* [16]: where byte l of `columns` > 0 columns of a row goes, (l / in_c) * kernel_h * in_c + l % in_c */
     const int8_t *weight;  /* blocks of four outputs with biases and shifts, taps by columns, see SPEC.md */
     int32_t lo, hi;        /* -128..127 */
 } edgeq_conv2d_mve_params;

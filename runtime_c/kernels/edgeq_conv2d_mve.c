@@ -59,6 +59,10 @@ static inline void conv2d_mve_scatter(int8_t *to, const int8_t *from, int32_t c,
 
 #endif
 
+static inline int32_t conv2d_mve_limit(int32_t v, int32_t most) {
+    return v < 0 ? 0 : v < most ? v : most;
+}
+
 /* Copies what `n` windows next to each other cover, from (y, x) on, to patch: column by column, each of kernel_h pixels.
  * So the windows of neighbours overlap in patch as they do in the input. */
 static void conv2d_mve_columns(const edgeq_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t x, int32_t n,
@@ -66,24 +70,22 @@ static void conv2d_mve_columns(const edgeq_conv2d_mve_params *p, const int8_t *i
     const edgeq_window *w = &p->window;
     const int32_t in_c = p->in_c, pitch = w->kernel_h * in_c;
     const int32_t all = (n - 1) * w->stride_w + w->kernel_w;
-    const int32_t left = x >= 0 ? 0 : -x < all ? -x : all;
-    const int32_t inside = w->in_w - x < all ? w->in_w - x - left : all - left;
-    int8_t *const first = patch + left * pitch;
-    if (y < 0 || y + (w->kernel_h - 1) * w->dilation_h >= w->in_h) {
-        edgeq_mve_fill(patch, p->pad_value, all * pitch);
-    } else {
-        edgeq_mve_fill(patch, p->pad_value, left * pitch);
-        edgeq_mve_fill(first + inside * pitch, p->pad_value, (all - left - inside) * pitch);
-    }
-    for (int32_t i = 0; i < w->kernel_h && inside > 0; i++) {
+    const int32_t left = conv2d_mve_limit(-x, all), right = conv2d_mve_limit(w->in_w - x, all);
+    edgeq_mve_fill(patch, p->pad_value, left * pitch);
+    edgeq_mve_fill(patch + right * pitch, p->pad_value, (all - right) * pitch);
+    for (int32_t i = 0; i < w->kernel_h; i++) {
         const int32_t iy = y + i * w->dilation_h;
-        if (iy >= 0 && iy < w->in_h) {
-            const int8_t *row = in + (iy * w->in_w + x + left) * in_c;
-            if (p->columns > 1) {
-                conv2d_mve_scatter(first + i * in_c, row, in_c, pitch, inside, p->offset, p->columns);
-            } else {
-                conv2d_mve_spread(first + i * in_c, row, in_c, pitch, inside);
+        const int8_t *row = in + (iy * w->in_w + x + left) * in_c;
+        int8_t *to = patch + left * pitch + i * in_c;
+        if (iy < 0 || iy >= w->in_h) {
+            for (int32_t j = left; j < right; j++) {
+                edgeq_mve_fill(to, p->pad_value, in_c);
+                to += pitch;
             }
+        } else if (p->columns != 0) {
+            conv2d_mve_scatter(to, row, in_c, pitch, right - left, p->offset, p->columns);
+        } else {
+            conv2d_mve_spread(to, row, in_c, pitch, right - left);
         }
     }
 }
@@ -95,7 +97,7 @@ EDGEQ_KERNEL void edgeq_conv2d_mve(const edgeq_conv2d_mve_params *p, const int8_
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         int8_t *row = out;
         for (int32_t ox = 0; ox < w->out_w; ox += p->tile) {
-            const int32_t n = w->out_w - ox < p->tile ? w->out_w - ox : p->tile;
+            const int32_t n = conv2d_mve_limit(w->out_w - ox, p->tile);
             conv2d_mve_columns(p, in, oy * w->stride_h - w->pad_top, ox * w->stride_w - w->pad_left, n, patch);
             edgeq_mve_matrix(patch, step, n, p->weight, p->chunks, out_c, out);
             out += n * out_c;
@@ -110,13 +112,10 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_mve(const edgeq_conv2d_mve_params *p, const i
     const int32_t direct = w->out_w - p->tile, step = w->stride_w * in_c;
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         const int8_t *row = in + oy * w->stride_h * w->in_w * in_c;
-        if (direct != 0) {
-            edgeq_mve_matrix(row, step, direct, p->weight, chunks, out_c, out);
-        }
-        if (p->tile != 0) { /* the last pixels end in part of a chunk, behind which may be no memory */
-            edgeq_mve_copy((int8_t *)scratch, row + direct * in_c, p->tile * in_c);
-            edgeq_mve_matrix((const int8_t *)scratch, in_c, p->tile, p->weight, chunks, out_c, out + direct * out_c);
-        }
+        edgeq_mve_matrix(row, step, direct, p->weight, chunks, out_c, out);
+        /* the last pixels end in part of a chunk, behind which may be no memory */
+        edgeq_mve_copy((int8_t *)scratch, row + direct * in_c, p->tile * in_c);
+        edgeq_mve_matrix((const int8_t *)scratch, in_c, p->tile, p->weight, chunks, out_c, out + direct * out_c);
         edgeq_mve_clamp(out, w->out_w * out_c, p->lo, p->hi);
         out += w->out_w * out_c;
     }

@@ -50,6 +50,7 @@ typedef struct {
     int16_t taps;           /* kernel_h * kernel_w, at most 64 */
     int16_t pixels;         /* 16 / in_c for in_c 1, 2, 4, 8 with stride_w 1, otherwise 1 */
     int16_t nine;           /* whether groups are 3, 0, 0 or 2, 1, 1 and pixels * in_c is a multiple of 16 */
+    const int16_t *inner;   /* [4]: first row, end of rows, first column, end of columns whose windows are inside the input */
     const int16_t *groups;  /* [3]: how many groups of three, two and one taps, in this order */
     int8_t pad_value;       /* the input's zero point */
     int8_t padded;          /* whether any window reaches outside the input */

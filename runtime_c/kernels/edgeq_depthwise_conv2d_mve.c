@@ -226,12 +226,13 @@ static inline void depthwise_mve_pixel(const int8_t *const *taps, const int8_t *
 
 static inline void depthwise_mve_nine(const int8_t *const *taps, const int8_t *weight, const int32_t *requant,
                                       const int16_t *groups, int32_t lanes, int32_t pixels, int32_t step, int8_t *out) {
+    static const int16_t nine[2][3] = {{2, 1, 1}, {3, 0, 0}}; /* as in assembler, no others, and whole vectors */
     const int8_t *at[9];
     for (int32_t i = 0; i < pixels; i++) {
         for (int32_t t = 0; t < 9; t++) {
             at[t] = taps[t] + i * step;
         }
-        depthwise_mve_pixel(at, weight, requant, groups, lanes, out + i * lanes);
+        depthwise_mve_pixel(at, weight, requant, nine[groups[0] == 3], lanes & -DEPTHWISE_MVE_LANES, out + i * lanes);
     }
 }
 
@@ -241,14 +242,15 @@ static inline void depthwise_mve_nine(const int8_t *const *taps, const int8_t *w
 static void depthwise_mve_outer(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int32_t y, int32_t ox,
                                 int32_t end, const int8_t *outside, int8_t *out) {
     const int8_t *taps[DEPTHWISE_MVE_TAPS];
+    const int32_t channels = p->in_c;
     for (; ox < end; ox++) {
         depthwise_mve_border(p, in, y, ox * p->window.stride_w - p->window.pad_left, outside, taps);
         if (p->nine && p->pixels == 1) {
-            depthwise_mve_nine(taps, p->weight, p->requant, p->groups, p->in_c, 1, p->in_c, out);
+            depthwise_mve_nine(taps, p->weight, p->requant, p->groups, channels, 1, channels, out);
         } else {
-            depthwise_mve_pixel(taps, p->weight, p->requant, p->groups, p->in_c, out);
+            depthwise_mve_pixel(taps, p->weight, p->requant, p->groups, channels, out);
         }
-        out += p->in_c;
+        out += channels;
     }
 }
 
@@ -276,29 +278,17 @@ static void depthwise_mve_inner(const edgeq_depthwise_conv2d_mve_params *p, cons
     }
 }
 
-/* How many windows begin before `limit`, at most n: at -pad, stride - pad, ... */
-static int32_t depthwise_mve_before(int32_t limit, int32_t stride, int32_t pad, int32_t n) {
-    int32_t count = 0;
-    while (count < n && count * stride - pad < limit) {
-        count++;
-    }
-    return count;
-}
-
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_mve(const edgeq_depthwise_conv2d_mve_params *p, const int8_t *in, int8_t *out,
                                              void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h;
-    const int32_t last_x = w->in_w - (w->kernel_w - 1) * w->dilation_w;
-    const int32_t left = depthwise_mve_before(0, w->stride_w, w->pad_left, w->out_w);
-    const int32_t right = depthwise_mve_before(last_x, w->stride_w, w->pad_left, w->out_w);
+    const int32_t left = p->inner[2], right = p->inner[3];
     int8_t *outside = (int8_t *)scratch;
     if (p->padded) {
         edgeq_mve_fill(outside, p->pad_value, p->in_c);
     }
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         const int32_t y = oy * w->stride_h - w->pad_top;
-        if (y >= 0 && y < last_y && left < right) {
+        if (oy >= p->inner[0] && oy < p->inner[1]) {
             const int8_t *from = in + (y * w->in_w + left * w->stride_w - w->pad_left) * p->in_c;
             depthwise_mve_outer(p, in, y, 0, left, outside, out);
             depthwise_mve_inner(p, from, w->stride_w * p->in_c, right - left, out + left * p->in_c);

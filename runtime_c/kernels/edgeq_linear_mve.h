@@ -180,7 +180,7 @@ static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *weight, int32
                    : "r0", "r2", EDGEQ_MVE_CLOBBERS);
 }
 
-/* Four outputs of each of n > 0 pixels of one chunk, `step` bytes apart, `out_step` in the output: weights, biases and
+/* Four outputs of each of n pixels of one chunk, `step` bytes apart, `out_step` in the output: weights, biases and
  * shifts stay in registers. */
 static inline void edgeq_mve_chunks(const int8_t *x, int32_t step, const int8_t *weight, int32_t n, int8_t *out,
                                     int32_t out_step) {
@@ -192,12 +192,13 @@ static inline void edgeq_mve_chunks(const int8_t *x, int32_t step, const int8_t 
     register int32_t out_bytes __asm("r12") = out_step;
     __asm volatile("vldrw.32 q3, [%[w]]\n vldrb.8 q4, [%[w], #16]\n vldrb.8 q5, [%[w], #32]\n"
                    "vldrb.8 q6, [%[w], #48]\n vldrb.8 q7, [%[w], #64]\n vldrw.32 q2, [%[w], #80]\n"
-                   "dls lr, %[left]\n"
+                   "wls lr, %[left], 2f\n"
                    "1:\n vldrb.8 q0, [%[x]]\n add %[x], %[x], %[bytes]\n"
                    "vmladav.s8 r0, q0, q4\n vmladav.s8 r2, q0, q5\n vmladav.s8 r4, q0, q6\n vmladav.s8 r6, q0, q7\n"
                    "vmov q1[2], q1[0], r0, r4\n vmov q1[3], q1[1], r2, r6\n"
                    "vadd.i32 q1, q1, q3\n vshl.s32 q1, q1, q2\n vqmovnb.s32 q1, q1\n vqmovnb.s16 q1, q1\n"
                    "vstrb.32 q1, [%[out]]\n add %[out], %[out], %[out_bytes]\n le lr, 1b\n"
+                   "2:\n"
                    : [x] "+r"(from), [out] "+r"(to)
                    : [w] "r"(w), [left] "r"(left), [bytes] "r"(bytes), [out_bytes] "r"(out_bytes)
                    : "r0", "r2", "r4", "r6", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory");
@@ -225,12 +226,13 @@ static inline void edgeq_mve_block(const int8_t *x, const int8_t *w, int32_t chu
 
 static inline void edgeq_mve_pairs(const int8_t *x, int32_t x_step, int32_t pairs, const int8_t *weight, int32_t chunks,
                                    int32_t blocks, int8_t *out, int32_t out_step) {
-    for (int32_t i = 0; i < 2 * pairs; i++) {
+    int32_t i = 0;
+    do { /* as in assembler, one round at least */
         for (int32_t b = 0; b < blocks; b++) {
             const int8_t *w = weight + b * edgeq_mve_block_bytes(chunks);
             edgeq_mve_block(x + i * x_step, w, chunks, out + i * out_step + b * EDGEQ_MVE_BLOCK);
         }
-    }
+    } while (++i < 2 * pairs);
 }
 
 static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *weight, int32_t chunks, int32_t twos, int32_t second,
@@ -266,7 +268,7 @@ static inline void edgeq_mve_vector(const int8_t *x, const int8_t *w, int32_t ch
     }
 }
 
-/* All outputs of n > 0 pixels, which begin `step` bytes apart. */
+/* All outputs of n pixels, which begin `step` bytes apart. */
 static inline void edgeq_mve_matrix(const int8_t *x, int32_t step, int32_t n, const int8_t *weight, int32_t chunks,
                                     int32_t out_n, int8_t *out) {
     const int32_t blocks = out_n / EDGEQ_MVE_BLOCK, part = out_n % EDGEQ_MVE_BLOCK, bytes = edgeq_mve_block_bytes(chunks);

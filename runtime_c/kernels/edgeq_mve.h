@@ -26,27 +26,6 @@ static inline void edgeq_mve_copy(int8_t *to, const int8_t *from, int32_t n) {
                    : "lr", "q0", "memory");
 }
 
-/* The same for rows > 0 rows, which follow each other in `to` and are `step` apart in `from`. n > 0. */
-static inline void edgeq_mve_copy_rows(int8_t *to, const int8_t *from, int32_t n, int32_t rows, int32_t step) {
-    int8_t *t;
-    const int8_t *f;
-    __asm volatile("1:\n"
-                   "mov %[t], %[to]\n"
-                   "mov %[f], %[from]\n"
-                   "dlstp.8 lr, %[n]\n"
-                   "2:\n"
-                   "vldrb.8 q0, [%[f]], #16\n"
-                   "vstrb.8 q0, [%[t]], #16\n"
-                   "letp lr, 2b\n"
-                   "add %[to], %[to], %[n]\n"
-                   "add %[from], %[from], %[step]\n"
-                   "subs %[rows], %[rows], #1\n"
-                   "bne 1b\n"
-                   : [to] "+r"(to), [from] "+r"(from), [rows] "+r"(rows), [t] "=&r"(t), [f] "=&r"(f)
-                   : [n] "r"(n), [step] "r"(step)
-                   : "lr", "q0", "cc", "memory");
-}
-
 /* to[i] = value, i < n. */
 static inline void edgeq_mve_fill(int8_t *to, int8_t value, int32_t n) {
     __asm volatile("vdup.8 q0, %[value]\n"
@@ -65,12 +44,6 @@ static inline void edgeq_mve_fill(int8_t *to, int8_t value, int32_t n) {
 static inline void edgeq_mve_copy(int8_t *to, const int8_t *from, int32_t n) {
     for (int32_t i = 0; i < n; i++) {
         to[i] = from[i];
-    }
-}
-
-static inline void edgeq_mve_copy_rows(int8_t *to, const int8_t *from, int32_t n, int32_t rows, int32_t step) {
-    for (int32_t i = 0; i < rows; i++) {
-        edgeq_mve_copy(to + i * n, from + i * step, n);
     }
 }
 
