@@ -79,12 +79,12 @@ def gathered(sources: Mapping[int, np.ndarray], sizes: Mapping[int, int], elemen
 
 
 def windowed(
-    window: Window, size: Shape, inputs: np.ndarray, outputs: np.ndarray, pixels: int = 1
+    window: Window, size: Shape, inputs: np.ndarray, outputs: np.ndarray, pixels: int = 1, in_row: bool = False
 ) -> Access:  # fmt: skip
     """A kernel that slides a window over an input (H, W, C), so many output pixels at a time, in their order in memory.
 
-    size: starts with (H, W).
-    inputs (C,), outputs (O,): the step among those of one group of pixels in which a channel is read, or written.
+    size: starts with (H, W). inputs (C,), outputs (O,): the step among those of one group of pixels in which a channel is
+    read, or written. in_row: groups start anew with each row of the output.
     """
     oh, ow = window.out_size((size[0], size[1]))
     last = []  # for each axis and input position: the last output position whose window holds it
@@ -95,9 +95,9 @@ def windowed(
         inside = (taps >= 0) & (taps < size[axis])
         np.maximum.at(found, taps[inside], np.broadcast_to(np.arange(outs)[:, None], taps.shape)[inside])
         last.append(found)
+    pixel = np.arange(oh * ow)
+    group = pixel // ow * -(-ow // pixels) + pixel % ow // pixels if in_row else pixel // pixels
     steps = int(max(inputs.max(), outputs.max())) + 1
-    pixel = last[0][:, None] * ow + last[1]
-    read = np.where((last[0][:, None] >= 0) & (last[1] >= 0), pixel // pixels, -1)[..., None]
-    reads = np.where(read >= 0, read * steps + inputs, -1)
-    writes = (np.arange(oh * ow) // pixels)[:, None] * steps + outputs
-    return Access({0: reads.ravel()}, writes.ravel())
+    at = np.where((last[0][:, None] >= 0) & (last[1] >= 0), last[0][:, None] * ow + last[1], -1)[..., None]
+    read = np.where(at >= 0, group[at], -1)
+    return Access({0: np.where(read >= 0, read * steps + inputs, -1).ravel()}, (group[:, None] * steps + outputs).ravel())

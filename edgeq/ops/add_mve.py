@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgeq.ir import Node
-from edgeq.ops.add import AddKernel, AddOp
+from edgeq.ops._mve import rows_cost
+from edgeq.ops.add import AddBroadcastKernel, AddConstKernel, AddKernel, AddOp
 
 
 class AddMveKernel(AddKernel):
@@ -14,7 +15,7 @@ class AddMveKernel(AddKernel):
     isa = "mve"
 
     def cost(self, node: Node) -> float:
-        return 30 + 2.75 * node.output.elements
+        return 30 + 2.5 * node.output.elements
 
 
 class Add16MveKernel(AddMveKernel):
@@ -29,3 +30,25 @@ class Add16MveKernel(AddMveKernel):
 
     def cost(self, node: Node) -> float:
         return 30 + 1.15 * node.output.elements
+
+
+class AddBroadcastMveKernel(AddBroadcastKernel):
+    """Rows of up to four nested loops, four elements at a time."""
+
+    function = "edgeq_add_broadcast_mve"
+    source = "edgeq_add_mve.c"
+    isa = "mve"
+
+    def cost(self, node: Node) -> float:
+        return rows_cost(node, 10)
+
+
+class AddConstMveKernel(AddConstKernel):
+    """The same with the constant from the params."""
+
+    function = "edgeq_add_const_mve"
+    source = "edgeq_add_mve.c"
+    isa = "mve"
+
+    def cost(self, node: Node) -> float:
+        return rows_cost(node, 10)

@@ -88,8 +88,8 @@ class ConcatKernel(Kernel):
     def access(self, node: Node) -> Access:
         op = node.op
         assert isinstance(op, ConcatOp)
-        rows = np.arange(op.rows)[:, None]
-        steps = [np.broadcast_to(i * op.rows + rows, (op.rows, w)) for i, w in enumerate(op.widths)]  # a row is a step
+        starts = op.rows * np.cumsum([0, *op.widths])
+        steps = [start + np.arange(op.rows * w).reshape(op.rows, w) for start, w in zip(starts, op.widths, strict=False)]
         return Access({i: s.ravel() for i, s in enumerate(steps)}, np.concatenate(steps, axis=1).ravel())
 
 

@@ -175,6 +175,14 @@ def cases() -> Iterator[Node]:
         (2, 5, 87, 2, Window((3, 1), (1, 2), pads=(1, 0, 1, 1)), 1),  # parts of two positions, the last of one
         (5, 4, 99, 2, Window((3, 3), dilations=(2, 1)), 1),  # parts across rows
         (2, 8, 2, 2, Window((2, 3), (1, 1), (1, 2)), 1),
+        (1, 3, 64, 8, Window((1, 1)), 1),  # 4 to 8 vectors of 16
+        (1, 2, 81, 5, Window((1, 1)), 1),
+        (2, 1, 100, 10, Window((1, 1)), 1),
+        (1, 2, 113, 4, Window((1, 1)), 1),
+        (3, 9, 40, 5, Window((3, 3), pads=(1, 1, 1, 1)), 1),  # several tiles
+        (2, 2, 8, 10, Window((2, 2), pads=(0, 0, 1, 1)), 2),
+        (1, 17, 1, 2, Window((1, 2)), 1),
+        (6, 1, 5, 4, Window((3, 1), (2, 1), pads=(1, 0, 2, 0)), 1),
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, 37)[spread])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,8 +15,6 @@ from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupp
 from edgeq.ops._cases import activation, random_linear
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
 from edgeq.ops._window import Window
-
-BLOCK = 32  # channels that the portable kernel takes at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +93,7 @@ class DepthwiseKernel(Kernel):
     function = "edgeq_depthwise_conv2d"
     source = "edgeq_depthwise_conv2d.c"
     params_type = "edgeq_depthwise_conv2d_params"
+    block: ClassVar[int] = 32  # output channels at a time
 
     def params(self, node: Node) -> Params:
         op = node.op
@@ -115,7 +114,7 @@ class DepthwiseKernel(Kernel):
     def access(self, node: Node) -> Access | None:
         assert isinstance(node.op, DepthwiseConv2d)
         channels, outputs = node.inputs[0].shape[2], node.output.shape[2]
-        blocks = np.arange(outputs) // BLOCK
+        blocks = np.arange(outputs) // self.block
         return windowed(node.op.window, node.inputs[0].shape, blocks.reshape(channels, -1).max(1), blocks)
 
 
@@ -144,9 +143,24 @@ def cases() -> Iterator[Node]:
         (5, 1, 6, 1, Window((4, 1), (2, 1), (2, 1), pads=(3, 0, 2, 0))),  # a column with more padding than a tap
         (4, 6, 4, 1, Window((2, 4), (1, 2), pads=(1, 3, 1, 2))),
         (4, 126, 1, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # bands of two rows
+        (3, 7, 8, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # vectors of several pixels
+        (5, 1, 20, 1, Window((2, 1), pads=(1, 0, 0, 0))),
+        (9, 9, 2, 1, Window((9, 9), pads=(0, 1, 0, 0))),
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, -37)[spread])
             fields = random_linear((c * multiplier, *window.kernel, 1), spread)
             op = DepthwiseConv2d(*fields, window=window, pad_value=x.zero_point)
             yield Node("case", op, (x,), activation((*window.out_size((h, w)), c * multiplier), name="y"))
+    window, x = Window((3, 3), pads=(1, 1, 1, 1)), activation((5, 6, 32))
+    for strides, eighths in [
+        ((1, 1), 4),
+        ((1, 1), 7),
+        ((2, 2), 4),
+        ((2, 2), 7),
+    ]:  # sums of three weights fit 8 bits, or most do
+        weight, bias, shift, lo, hi = random_linear((32, 3, 3, 1), 1)
+        strided = replace(window, strides=strides)
+        smaller = (weight.astype(np.int32) * eighths // 8).astype(np.int8)
+        op = DepthwiseConv2d(smaller, bias, shift, lo, hi, strided, 0)
+        yield Node("case", op, (x,), activation((*strided.out_size((5, 6)), 32), name="y"))

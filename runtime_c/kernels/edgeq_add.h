@@ -56,6 +56,10 @@ typedef struct {
 /* As edgeq_add, for Armv6-M, and any other. */
 void edgeq_add_v6m(const edgeq_add_v6m_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
 
+/* Helium: as edgeq_add_broadcast and edgeq_add_const. */
+void edgeq_add_broadcast_mve(const edgeq_add_broadcast_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+void edgeq_add_const_mve(const edgeq_add_broadcast_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,60 +1,47 @@
 #include "edgeq_add.h"
 
-#include "edgeq_linear_mve.h"
+#include "edgeq_binary_mve.h"
 
-#if defined(__ARM_FEATURE_MVE)
-
-#define ADD_MVE_NARROW_16 "vqmovnb.s16 q0, q0\n vstrb.16 q0, [%[out]], #8\n"
-#define ADD_MVE_NARROW_32 "vqmovnb.s32 q0, q0\n vqmovnb.s16 q0, q0\n vstrb.32 q0, [%[out]], #4\n"
-
-/* out[i] = (m1 * x1[i] + m2 * x2[i] + bias) >> shift, saturated to 8 bits, i < n; in lanes of `bits`. */
-#define ADD_MVE_LOOP(name, bits)                                                                              \
-    static inline void name(const edgeq_add_params *p, const int8_t *x1, const int8_t *x2, int8_t *out) {     \
-        register const int8_t *a __asm("r0") = x1;                                                            \
-        register const int8_t *b __asm("r1") = x2;                                                            \
-        register int8_t *to __asm("r3") = out;                                                                \
-        register int32_t m1 __asm("r4") = p->m1;                                                              \
-        register int32_t m2 __asm("r5") = p->m2;                                                              \
-        register int32_t bias __asm("r6") = p->bias;                                                          \
-        register int32_t shift __asm("r8") = -(int32_t)p->shift;                                              \
-        register int32_t n __asm("r12") = p->n;                                                               \
-        __asm volatile("dlstp." #bits " lr, %[n]\n"                                                            \
-                       "1:\n vldrb.s" #bits " q0, [%[a]], #128/" #bits "\n"                                     \
-                       "vldrb.s" #bits " q1, [%[b]], #128/" #bits "\n"                                          \
-                       "vmul.i" #bits " q0, q0, %[m1]\n vmla.s" #bits " q0, q1, %[m2]\n"                        \
-                       "vadd.i" #bits " q0, q0, %[bias]\n vshl.s" #bits " q0, %[shift]\n" ADD_MVE_NARROW_##bits \
-                       "letp lr, 1b\n"                                                                        \
-                       : [a] "+r"(a), [b] "+r"(b), [out] "+r"(to)                                             \
-                       : [m1] "r"(m1), [m2] "r"(m2), [bias] "r"(bias), [shift] "r"(shift), [n] "r"(n)         \
-                       : "lr", "q0", "q1", "memory");                                                         \
-    }
-
-ADD_MVE_LOOP(add_mve_16, 16)
-ADD_MVE_LOOP(add_mve_32, 32)
-
-#else
-
-static inline void add_mve_16(const edgeq_add_params *p, const int8_t *x1, const int8_t *x2, int8_t *out) {
-    for (int32_t i = 0; i < p->n; i++) {
-        const int16_t acc = (int16_t)((int16_t)p->m1 * x1[i] + (int16_t)p->m2 * x2[i] + (int16_t)p->bias);
-        out[i] = edgeq_requantize(acc, p->shift, -128, 127);
-    }
+static inline edgeq_mve_weights add_mve_weights(const edgeq_add_params *p) {
+    const edgeq_mve_weights w = {p->m1, p->m2, p->bias, p->shift};
+    return w;
 }
-
-static inline void add_mve_32(const edgeq_add_params *p, const int8_t *x1, const int8_t *x2, int8_t *out) {
-    for (int32_t i = 0; i < p->n; i++) {
-        out[i] = edgeq_requantize(p->m1 * x1[i] + p->m2 * x2[i] + p->bias, p->shift, -128, 127);
-    }
-}
-
-#endif
 
 EDGEQ_KERNEL void edgeq_add_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out) {
-    add_mve_32(p, in1, in2, out);
+    const edgeq_mve_weights w = add_mve_weights(p);
+    edgeq_mve_sum_32(&w, in1, in2, out, p->n);
     edgeq_mve_clamp(out, p->n, p->lo, p->hi);
 }
 
 EDGEQ_KERNEL void edgeq_add_16_mve(const edgeq_add_params *p, const int8_t *in1, const int8_t *in2, int8_t *out) {
-    add_mve_16(p, in1, in2, out);
+    const edgeq_mve_weights w = add_mve_weights(p);
+    edgeq_mve_sum_16(&w, in1, in2, out, p->n);
     edgeq_mve_clamp(out, p->n, p->lo, p->hi);
+}
+
+EDGEQ_KERNEL void edgeq_add_broadcast_mve(const edgeq_add_broadcast_params *p, const int8_t *in1, const int8_t *in2,
+                                          int8_t *out) {
+    const int32_t n = p->add.n, step_1 = p->walk.step_1[3], step_2 = p->walk.step_2[3];
+    edgeq_broadcast_row row = {{0, 0, 0}, 0, 0};
+    do {
+        const int8_t *x1 = in1 + row.offset_1, *x2 = in2 + row.offset_2;
+        edgeq_mve_weights w = add_mve_weights(&p->add);
+        if (step_1 == 0) { /* one element for the whole row goes into the bias */
+            w.bias += w.m1 * *x1;
+            w.m1 = 0;
+            x1 = x2;
+        }
+        if (step_2 == 0) {
+            w.bias += w.m2 * *x2;
+            w.m2 = 0;
+            x2 = x1;
+        }
+        edgeq_mve_sum_32(&w, x1, x2, out, n);
+        edgeq_mve_clamp(out, n, p->add.lo, p->add.hi);
+        out += n;
+    } while (edgeq_next_row(&p->walk, &row));
+}
+
+EDGEQ_KERNEL void edgeq_add_const_mve(const edgeq_add_broadcast_params *p, const int8_t *in, int8_t *out) {
+    edgeq_add_broadcast_mve(p, in, p->constant, out);
 }

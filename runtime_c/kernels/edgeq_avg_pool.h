@@ -52,6 +52,9 @@ void edgeq_avg_pool_v7m(const edgeq_avg_pool_params *p, const int8_t *in, int8_t
 /* As edgeq_avg_pool, for Armv6-M, and any other; bias is less hi << shift. */
 void edgeq_avg_pool_v6m(const edgeq_avg_pool_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_avg_pool_counted. */
+void edgeq_avg_pool_counted_mve(const edgeq_avg_pool_counted_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,9 @@ typedef struct {
 
 void edgeq_concat(const edgeq_concat_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_concat. */
+void edgeq_concat_mve(const edgeq_concat_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

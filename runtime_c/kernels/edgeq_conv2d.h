@@ -50,21 +50,35 @@ void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, in
 /* The same with many pixels at a time, for steps <= 8 and 2 or more pixels. scratch: 8 * steps * (tile + 2) bytes. */
 void edgeq_conv2d_1x1_tile_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
+/* Helium; one group, dilation_w 1. */
 typedef struct {
     edgeq_window window;
     int16_t in_c, out_c;
-    int16_t groups, group_in, group_out; /* in_c = groups * group_in, out_c = groups * group_out */
-    int16_t chunks;         /* kernel_h * kernel_w * group_in / 16, rounded up */
-    int8_t pad_value;       /* the input's zero point */
-    const int8_t *weight;   /* [groups][group_out / 4][chunks][4][16], filled up with zeros */
-    const int32_t *requant; /* [groups][group_out / 4][8]: four biases, four negated shifts */
-    int32_t lo, hi;         /* -128..127 */
+    int16_t chunks;        /* kernel_h * kernel_w * in_c / 16, rounded up */
+    int16_t tile;          /* output pixels at a time */
+    int16_t columns;       /* of the input, that are brought to scratch at a time; 0: one by one */
+    int8_t pad_value;      /* the input's zero point */
+    const uint8_t *offset; /* [16]: where byte l of `columns` > 0 columns of a row goes, (l / in_c) * kernel_h * in_c + l % in_c */
+    const int8_t *weight;  /* blocks of four outputs with biases and shifts, taps by columns, see SPEC.md */
+    int32_t lo, hi;        /* -128..127 */
 } edgeq_conv2d_mve_params;
 
-/* Helium. scratch: 16 * chunks bytes. */
+/* Helium; any groups and dilations. */
+typedef struct {
+    edgeq_window window;
+    int16_t in_c;
+    int16_t groups, group_in, group_out; /* in_c = groups * group_in */
+    int16_t chunks;        /* kernel_h * kernel_w * group_in / 16, rounded up */
+    int8_t pad_value;      /* the input's zero point */
+    const int8_t *weight;  /* for each group, blocks of four outputs with biases and shifts, see SPEC.md */
+    int32_t lo, hi;        /* -128..127 */
+} edgeq_conv2d_any_mve_params;
+
+/* scratch: ((tile - 1) * stride_w + kernel_w) * kernel_h * in_c + 16 bytes. */
 void edgeq_conv2d_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
-/* Helium; kernel 1x1, no padding, one group. scratch: 16 * chunks bytes where in_c is no multiple of 16. */
+/* kernel 1x1, no padding; in_c is a multiple of 16, or there is one row without strides, whose last `tile` pixels go by way
+ * of scratch. columns and offset are unused. scratch: tile * in_c + 16 bytes where tile is not 0. */
 void edgeq_conv2d_1x1_mve(const edgeq_conv2d_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 /* Packed for Armv7-M; one group. */
@@ -106,6 +120,9 @@ typedef struct {
 /* Armv6-M, and any other; one group. scratch: 8 * chunk bytes, 16 * out_c more where chunk is less than taps, in_c more
  * where padded; aligned to 4. */
 void edgeq_conv2d_v6m(const edgeq_conv2d_v6m_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* scratch: 16 * chunks bytes. */
+void edgeq_conv2d_any_mve(const edgeq_conv2d_any_mve_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 #ifdef __cplusplus
 }

@@ -21,6 +21,9 @@ typedef struct {
 
 void edgeq_copy(const edgeq_copy_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_copy. */
+void edgeq_copy_mve(const edgeq_copy_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

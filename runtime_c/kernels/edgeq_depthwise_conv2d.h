@@ -47,10 +47,12 @@ typedef struct {
     int16_t in_c;           /* also of the output */
     int16_t taps;           /* kernel_h * kernel_w, at most 64 */
     int16_t pixels;         /* 16 / in_c for in_c 1, 2, 4, 8 with stride_w 1, otherwise 1 */
+    int16_t nine;           /* whether groups are 3, 0, 0 or 2, 1, 1 and pixels * in_c is a multiple of 16 */
+    const int16_t *inner;   /* [4]: first row, end of rows, first column, end of columns whose windows are inside the input */
     const int16_t *groups;  /* [3]: how many groups of three, two and one taps, in this order */
     int8_t pad_value;       /* the input's zero point */
     int8_t padded;          /* whether any window reaches outside the input */
-    const int16_t *at;      /* [taps][2]: row and column from the window's corner */
+    const int16_t *at;      /* [2][taps]: rows, then columns, from the window's corner */
     const int32_t *offset;  /* [taps]: bytes from the window's corner */
     const int8_t *weight;   /* [pixels * in_c / 16, rounded up][taps][16], filled up with zeros */
     const int32_t *requant; /* [as weight][2][16]: biases, then negated shifts, of lanes 0 4 8 12 2 6 10 14 1 5 9 13 3 7 11 15 */
@@ -127,6 +129,20 @@ typedef struct {
 /* Armv6-M, and any other. scratch: 4 * line * ((band - 1) * stride_h + 3) bytes, aligned to 4. */
 void edgeq_depthwise_conv2d_3x3_v6m(const edgeq_depthwise_conv2d_3x3_v6m_params *p, const int8_t *in, int8_t *out,
                                     void *scratch);
+
+typedef struct {
+    edgeq_window window;
+    int16_t in_c, out_c;
+    int8_t pad_value;       /* the input's zero point */
+    const int16_t *first;   /* [out_c / 16, rounded up]: the first input channel that 16 output channels read */
+    const uint8_t *channel; /* [as first][16]: the input channel of each, counted from there */
+    const int8_t *weight;   /* [as first][kernel_h][kernel_w][16], filled up with zeros */
+    const int32_t *requant; /* [as first][2][16]: as for edgeq_depthwise_conv2d_mve */
+    int32_t lo, hi;         /* -128..127 */
+} edgeq_depthwise_conv2d_any_mve_params;
+
+/* Helium; any number of taps, any multiplier. */
+void edgeq_depthwise_conv2d_any_mve(const edgeq_depthwise_conv2d_any_mve_params *p, const int8_t *in, int8_t *out);
 
 #ifdef __cplusplus
 }

@@ -17,6 +17,9 @@ typedef struct {
 
 void edgeq_flip_sign(const edgeq_flip_sign_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_flip_sign. */
+void edgeq_flip_sign_mve(const edgeq_flip_sign_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

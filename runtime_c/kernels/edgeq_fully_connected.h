@@ -37,8 +37,7 @@ void edgeq_fully_connected_long_dsp(const edgeq_fully_connected_dsp_params *p, c
 typedef struct {
     int32_t in_n, out_n;
     int32_t chunks;         /* in_n / 16, rounded up */
-    const int8_t *weight;   /* [out_n / 4][chunks][4][16], filled up with zeros */
-    const int32_t *requant; /* [out_n / 4][8]: four biases, four negated shifts */
+    const int8_t *weight;   /* blocks of four outputs with biases and shifts, see SPEC.md */
     int32_t lo, hi;         /* -128..127 */
 } edgeq_fully_connected_mve_params;
 

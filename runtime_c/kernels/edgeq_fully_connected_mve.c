@@ -9,6 +9,6 @@ EDGEQ_KERNEL void edgeq_fully_connected_mve(const edgeq_fully_connected_mve_para
         edgeq_mve_copy((int8_t *)scratch, in, p->in_n);
         x = (const int8_t *)scratch;
     }
-    edgeq_mve_linear(x, p->weight, p->requant, p->chunks, p->out_n, out);
+    edgeq_mve_vector(x, p->weight, p->chunks, p->out_n, out);
     edgeq_mve_clamp(out, p->out_n, p->lo, p->hi);
 }

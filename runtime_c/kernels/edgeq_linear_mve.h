@@ -1,324 +1,296 @@
-/* Helium: the matrix-vector product inside conv2d, 1x1 convolution and fully_connected, and moving bytes.
+/* Helium: the matrix product inside conv2d, 1x1 convolution and fully_connected.
  *
- * Four outputs at a time. `weight` is [blocks][chunks][4][16]: for each 16 inputs, the weights of four outputs; zeros
- * fill up outputs and inputs. `requant` is [blocks][8]: four biases, then four negated shifts.
+ * out[i] = W * x[i] for pixels i, two pixels and four outputs at a time, or one pixel and eight outputs: eight sums in the
+ * eight registers that VMLADAVA can add to. A chunk is 16 inputs. Weights are a stream of blocks of four outputs: the
+ * block's four biases (int32), its weights [chunks][4][16], its four negated shifts (int32); zeros fill up outputs and
+ * inputs. x is read in whole chunks.
  * The blocks in assembler have their twins in C below them, which other machines compile.
  */
 #ifndef EDGEQ_LINEAR_MVE_H
 #define EDGEQ_LINEAR_MVE_H
 
-#include <arm_mve.h>
+#include <string.h>
 
-#include "edgeq.h"
+#include "edgeq_mve.h"
 
 enum { EDGEQ_MVE_CHUNK = 16, EDGEQ_MVE_BLOCK = 4 }; /* inputs and outputs taken at a time */
 
+/* Bytes from one block to the next. */
+static inline int32_t edgeq_mve_block_bytes(int32_t chunks) {
+    return 32 + EDGEQ_MVE_BLOCK * EDGEQ_MVE_CHUNK * chunks;
+}
+
 #if defined(__ARM_FEATURE_MVE)
 
-/* to[i] = from[i], i < n; no overlap. */
-static inline void edgeq_mve_copy(int8_t *to, const int8_t *from, int32_t n) {
-    __asm volatile("wlstp.8 lr, %[n], 2f\n"
-                   "1:\n"
-                   "vldrb.8 q0, [%[from]], #16\n"
-                   "vstrb.8 q0, [%[to]], #16\n"
-                   "letp lr, 1b\n"
-                   "2:\n"
-                   : [to] "+r"(to), [from] "+r"(from)
-                   : [n] "r"(n)
-                   : "lr", "q0", "memory");
+/* The sums of the first pixel are r0, r4, r8 and r12, of the second r2, r6, r10 and lr. q0 is for weights, q1 for biases. */
+#define EDGEQ_MVE_CHANNEL(mac, first, second, x0, x1) \
+    "vldrb.8 q0, [%[w]], #16\n" mac " " first ", q0, " x0 "\n" mac " " second ", q0, " x1 "\n"
+#define EDGEQ_MVE_DOT(mac, x0, x1)                                                              \
+    EDGEQ_MVE_CHANNEL(mac, "r0", "r2", x0, x1) EDGEQ_MVE_CHANNEL(mac, "r4", "r6", x0, x1)       \
+    EDGEQ_MVE_CHANNEL(mac, "r8", "r10", x0, x1) EDGEQ_MVE_CHANNEL(mac, "r12", "lr", x0, x1)
+#define EDGEQ_MVE_SUMS                                                          \
+    "vmov q0[2], q0[0], r0, r8\n vmov q0[3], q0[1], r4, r12\n"                  \
+    "vmov q2[2], q2[0], r2, r10\n vmov q2[3], q2[1], r6, lr\n"
+#define EDGEQ_MVE_NARROW                                                                                      \
+    "vqmovnb.s32 q0, q0\n vqmovnb.s32 q2, q2\n vqmovnb.s16 q0, q0\n vqmovnb.s16 q2, q2\n"
+/* The results of the pixels are in q0 and q2. */
+#define EDGEQ_MVE_FINISH                                                                                  \
+    EDGEQ_MVE_SUMS "vadd.i32 q0, q0, q1\n vadd.i32 q2, q2, q1\n vldrw.32 q1, [%[w]], #16\n"               \
+    "vshl.s32 q0, q0, q1\n vshl.s32 q2, q2, q1\n" EDGEQ_MVE_NARROW
+#define EDGEQ_MVE_CLOBBERS "r4", "r6", "r8", "r10", "r12", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory"
+
+/* The pixels at hand and what follows; offsets are known to the assembler. */
+typedef struct {
+    int8_t *out0, *out1;
+    int32_t left;          /* blocks */
+    const int8_t *x0, *x1; /* edgeq_mve_pairs_many: after the first two chunks */
+    int32_t pairs, x_step; /* of pixels, and bytes from one pair to the next */
+    int32_t out_skip;      /* from the end of a pixel's output to the next pair */
+    int32_t blocks;
+    const int8_t *weight;
+    int32_t loops;         /* edgeq_mve_pairs_many: over chunks, four at a time, ... */
+    uint32_t entry;        /* ... the first of which begins here */
+} edgeq_mve_run;
+
+#define EDGEQ_MVE_NEXT_PAIR                                                                                 \
+    "ldrd r0, r2, [%[run], #12]\n ldrd r4, r6, [%[run], #20]\n add r0, r0, r6\n add r2, r2, r6\n"           \
+    "strd r0, r2, [%[run], #12]\n subs r4, r4, #1\n str r4, [%[run], #20]\n bne 0b\n"
+
+/* Pixels of 1, 2 or 3 chunks, which stay in registers; all but the last of three of the second pixel. */
+#define EDGEQ_MVE_LOAD_1 "vldrb.8 q7, [r0]\n vldrb.8 q4, [r2]\n"
+#define EDGEQ_MVE_LOAD_2 EDGEQ_MVE_LOAD_1 "vldrb.8 q6, [r0, #16]\n vldrb.8 q3, [r2, #16]\n"
+#define EDGEQ_MVE_LOAD_3 EDGEQ_MVE_LOAD_2 "vldrb.8 q5, [r0, #32]\n"
+#define EDGEQ_MVE_HELD_1 EDGEQ_MVE_DOT("vmladav.s8", "q7", "q4")
+#define EDGEQ_MVE_HELD_2 EDGEQ_MVE_HELD_1 EDGEQ_MVE_DOT("vmladava.s8", "q6", "q3")
+#define EDGEQ_MVE_HELD_3                                                                \
+    "ldr r0, [%[run], #16]\n vldrb.8 q2, [r0, #32]\n" EDGEQ_MVE_HELD_2 EDGEQ_MVE_DOT("vmladava.s8", "q5", "q2")
+#define EDGEQ_MVE_PAIRS(N)                                                                                          \
+    static inline void edgeq_mve_pairs_##N(edgeq_mve_run *job) {                                                    \
+        register int8_t *out0 __asm("r1") = job->out0;                                                              \
+        register int8_t *out1 __asm("r3") = job->out1;                                                              \
+        register const int8_t *w __asm("r5");                                                                       \
+        register int32_t left __asm("r9");                                                                          \
+        register edgeq_mve_run *run __asm("r11") = job;                                                             \
+        __asm volatile("0:\n ldrd r0, r2, [%[run], #12]\n ldrd %[left], %[w], [%[run], #32]\n" EDGEQ_MVE_LOAD_##N    \
+                       "1:\n vldrw.32 q1, [%[w]], #16\n" EDGEQ_MVE_HELD_##N EDGEQ_MVE_FINISH                        \
+                       "vstrb.32 q0, [%[out0]], #4\n vstrb.32 q2, [%[out1]], #4\n"                                  \
+                       "subs %[left], %[left], #1\n bne 1b\n"                                                       \
+                       "ldr r0, [%[run], #28]\n add %[out0], %[out0], r0\n add %[out1], %[out1], r0\n"              \
+                       EDGEQ_MVE_NEXT_PAIR                                                                          \
+                       : [out0] "+r"(out0), [out1] "+r"(out1), [w] "=&r"(w), [left] "=&r"(left)                     \
+                       : [run] "r"(run)                                                                             \
+                       : "r0", "r2", EDGEQ_MVE_CLOBBERS);                                                           \
+    }
+
+EDGEQ_MVE_PAIRS(1)
+EDGEQ_MVE_PAIRS(2)
+EDGEQ_MVE_PAIRS(3)
+
+#define EDGEQ_MVE_NEXT                                                         \
+    "vldrb.8 q2, [%[x0]], #16\n vldrb.8 q3, [%[x1]], #16\n" EDGEQ_MVE_DOT("vmladava.s8", "q2", "q3")
+
+/* Pixels of 3 or more chunks, of which two stay in registers. The loop over the others is entered where 1 to 4 of them,
+ * as many as are over, are left of its body. */
+static inline void edgeq_mve_pairs_many(edgeq_mve_run *job, int32_t chunks) {
+    enum { NEXT_BYTES = 14 * 4 };
+    job->loops = (chunks + 1) >> 2;
+    job->x0 += 32;
+    job->x1 += 32;
+    register const int8_t *x0 __asm("r1");
+    register const int8_t *x1 __asm("r3");
+    register const int8_t *w __asm("r5");
+    register int32_t left __asm("r9") = (chunks + 2 - 4 * job->loops) * NEXT_BYTES;
+    register edgeq_mve_run *run __asm("r11") = job;
+    __asm volatile("adr.w r0, 3f\n sub r0, r0, %[left]\n orr r0, r0, #1\n str r0, [%[run], #44]\n"
+                   "0:\n ldrd %[x0], %[x1], [%[run], #12]\n ldr %[w], [%[run], #36]\n"
+                   "vldrb.8 q7, [%[x0], #-32]\n vldrb.8 q6, [%[x0], #-16]\n"
+                   "vldrb.8 q5, [%[x1], #-32]\n vldrb.8 q4, [%[x1], #-16]\n"
+                   "1:\n ldrd %[x0], %[x1], [%[run], #12]\n ldr %[left], [%[run], #40]\n vldrw.32 q1, [%[w]], #16\n"
+                   EDGEQ_MVE_DOT("vmladav.s8", "q7", "q5") EDGEQ_MVE_DOT("vmladava.s8", "q6", "q4")
+                   "ldr pc, [%[run], #44]\n .balign 4\n"
+                   "2:\n" EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT
+                   "3:\n subs %[left], %[left], #1\n bne 2b\n" EDGEQ_MVE_FINISH
+                   "ldm %[run], {r0, r2, r4}\n vstrb.32 q0, [r0], #4\n vstrb.32 q2, [r2], #4\n subs r4, r4, #1\n"
+                   "stm %[run], {r0, r2, r4}\n bne 1b\n"
+                   "ldrd r4, r6, [%[run], #28]\n add r0, r0, r4\n add r2, r2, r4\n stm %[run], {r0, r2, r6}\n"
+                   EDGEQ_MVE_NEXT_PAIR
+                   : [x0] "=&r"(x0), [x1] "=&r"(x1), [w] "=&r"(w), [left] "+r"(left)
+                   : [run] "r"(run)
+                   : "r0", "r2", EDGEQ_MVE_CLOBBERS);
 }
 
-/* The same for rows > 0 rows, which follow each other in `to` and are `step` apart in `from`. n > 0. */
-static inline void edgeq_mve_copy_rows(int8_t *to, const int8_t *from, int32_t n, int32_t rows, int32_t step) {
-    int8_t *t;
-    const int8_t *f;
-    __asm volatile("1:\n"
-                   "mov %[t], %[to]\n"
-                   "mov %[f], %[from]\n"
-                   "dlstp.8 lr, %[n]\n"
-                   "2:\n"
-                   "vldrb.8 q0, [%[f]], #16\n"
-                   "vstrb.8 q0, [%[t]], #16\n"
-                   "letp lr, 2b\n"
-                   "add %[to], %[to], %[n]\n"
-                   "add %[from], %[from], %[step]\n"
-                   "subs %[rows], %[rows], #1\n"
-                   "bne 1b\n"
-                   : [to] "+r"(to), [from] "+r"(from), [rows] "+r"(rows), [t] "=&r"(t), [f] "=&r"(f)
-                   : [n] "r"(n), [step] "r"(step)
-                   : "lr", "q0", "cc", "memory");
-}
-
-/* to[i] = value, i < n. */
-static inline void edgeq_mve_fill(int8_t *to, int8_t value, int32_t n) {
-    __asm volatile("vdup.8 q0, %[value]\n"
-                   "wlstp.8 lr, %[n], 2f\n"
-                   "1:\n"
-                   "vstrb.8 q0, [%[to]], #16\n"
-                   "letp lr, 1b\n"
-                   "2:\n"
-                   : [to] "+r"(to)
-                   : [n] "r"(n), [value] "r"(value)
-                   : "lr", "q0", "memory");
-}
-
-/* Accumulators are r0, r2, r4 and r6; q0 and q1 hold weights, q3 to q7 the vector's last chunks, q2 a chunk before. */
-#define EDGEQ_MVE_START "ldrd r0, r2, [%[requant]], #8\n ldrd r4, r6, [%[requant]], #8\n"
-#define EDGEQ_MVE_DOT(x)                                         \
-    "vldrb.8 q0, [%[w]], #16\n vmladava.s8 r0, q0, " x "\n"      \
-    "vldrb.8 q1, [%[w]], #16\n vmladava.s8 r2, q1, " x "\n"      \
-    "vldrb.8 q0, [%[w]], #16\n vmladava.s8 r4, q0, " x "\n"      \
-    "vldrb.8 q1, [%[w]], #16\n vmladava.s8 r6, q1, " x "\n"
-#define EDGEQ_MVE_NEXT "vldrb.8 q2, [%[at]], #16\n" EDGEQ_MVE_DOT("q2")
-#define EDGEQ_MVE_FINISH                                          \
-    "vldrw.32 q1, [%[requant]], #16\n"                            \
-    "vmov q0[2], q0[0], r0, r4\n vmov q0[3], q0[1], r2, r6\n"     \
-    "vshl.s32 q0, q0, q1\n vqmovnb.s32 q0, q0\n vqmovnb.s16 q0, q0\n" \
-    "vstrb.32 q0, [%[out]], #4\n"
-#define EDGEQ_MVE_CLOBBERS "r0", "r2", "r4", "r6", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory"
-
-#define EDGEQ_MVE_LOAD_1 "vldrb.8 q7, [%[x]]\n"
-#define EDGEQ_MVE_LOAD_2 EDGEQ_MVE_LOAD_1 "vldrb.8 q6, [%[x], #16]\n"
-#define EDGEQ_MVE_LOAD_3 EDGEQ_MVE_LOAD_2 "vldrb.8 q5, [%[x], #32]\n"
-#define EDGEQ_MVE_LOAD_4 EDGEQ_MVE_LOAD_3 "vldrb.8 q4, [%[x], #48]\n"
-#define EDGEQ_MVE_LOAD_5 EDGEQ_MVE_LOAD_4 "vldrb.8 q3, [%[x], #64]\n"
-#define EDGEQ_MVE_HELD_1 EDGEQ_MVE_DOT("q7")
-#define EDGEQ_MVE_HELD_2 EDGEQ_MVE_HELD_1 EDGEQ_MVE_DOT("q6")
-#define EDGEQ_MVE_HELD_3 EDGEQ_MVE_HELD_2 EDGEQ_MVE_DOT("q5")
-#define EDGEQ_MVE_HELD_4 EDGEQ_MVE_HELD_3 EDGEQ_MVE_DOT("q4")
-#define EDGEQ_MVE_HELD_5 EDGEQ_MVE_HELD_4 EDGEQ_MVE_DOT("q3")
-
-/* Operands have registers of their own: vstrb.32 takes only r0 to r7, and gcc -O0 fails to choose. */
-#define EDGEQ_MVE_OPERANDS                          \
-    register int8_t *to __asm("r1") = out;          \
-    register const int8_t *weights __asm("r3") = w; \
-    register const int32_t *words __asm("r5") = requant; \
-    register const int8_t *from __asm("r8") = x;    \
-    register int32_t left __asm("r10") = blocks;
-
-/* N chunks, all held in registers. */
-#define EDGEQ_MVE_SHORT(N)                                                                                           \
-    static inline void edgeq_mve_short_##N(const int8_t *x, const int8_t *w, const int32_t *requant, int32_t blocks, \
-                                           int8_t *out) {                                                            \
-        EDGEQ_MVE_OPERANDS                                                                                           \
-        __asm volatile(EDGEQ_MVE_LOAD_##N "dls lr, %[left]\n"                                                        \
-                       "1:\n" EDGEQ_MVE_START EDGEQ_MVE_HELD_##N EDGEQ_MVE_FINISH "le lr, 1b\n"                      \
-                       : [w] "+r"(weights), [requant] "+r"(words), [out] "+r"(to)                                    \
-                       : [x] "r"(from), [left] "r"(left)                                                             \
-                       : EDGEQ_MVE_CLOBBERS);                                                                        \
-    }
-
-/* N chunks held in registers, then 4 * loops more, loops > 0. */
-#define EDGEQ_MVE_LONG(N)                                                                                          \
-    static inline void edgeq_mve_long_##N(const int8_t *x, const int8_t *w, const int32_t *requant, int32_t loops, \
-                                          int32_t blocks, int8_t *out) {                                           \
-        EDGEQ_MVE_OPERANDS                                                                                         \
-        register int32_t turns __asm("r11") = loops;                                                               \
-        register const int8_t *at __asm("r12");                                                                    \
-        __asm volatile(EDGEQ_MVE_LOAD_##N                                                                          \
-                       "1:\n add %[at], %[x], %[skip]\n" EDGEQ_MVE_START EDGEQ_MVE_HELD_##N "dls lr, %[turns]\n"   \
-                       "2:\n" EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT                          \
-                       "le lr, 2b\n" EDGEQ_MVE_FINISH "subs %[left], %[left], #1\n bne 1b\n"                       \
-                       : [w] "+r"(weights), [requant] "+r"(words), [out] "+r"(to), [left] "+r"(left), [at] "=&r"(at) \
-                       : [x] "r"(from), [turns] "r"(turns), [skip] "I"(16 * N)                                     \
-                       : EDGEQ_MVE_CLOBBERS);                                                                      \
-    }
-
-/* N chunks held in registers, then four more. */
-#define EDGEQ_MVE_MIDDLE(N)                                                                                           \
-    static inline void edgeq_mve_middle_##N(const int8_t *x, const int8_t *w, const int32_t *requant, int32_t blocks, \
-                                            int8_t *out) {                                                            \
-        EDGEQ_MVE_OPERANDS                                                                                            \
-        register const int8_t *at __asm("r12");                                                                       \
-        __asm volatile(EDGEQ_MVE_LOAD_##N "dls lr, %[left]\n"                                                         \
-                       "1:\n add %[at], %[x], %[skip]\n" EDGEQ_MVE_START EDGEQ_MVE_HELD_##N EDGEQ_MVE_NEXT            \
-                       EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_NEXT EDGEQ_MVE_FINISH "le lr, 1b\n"                    \
-                       : [w] "+r"(weights), [requant] "+r"(words), [out] "+r"(to), [at] "=&r"(at)                     \
-                       : [x] "r"(from), [left] "r"(left), [skip] "I"(16 * N)                                          \
-                       : EDGEQ_MVE_CLOBBERS);                                                                         \
-    }
-
-EDGEQ_MVE_SHORT(1)
-EDGEQ_MVE_SHORT(2)
-EDGEQ_MVE_SHORT(3)
-EDGEQ_MVE_SHORT(4)
-EDGEQ_MVE_SHORT(5)
-EDGEQ_MVE_MIDDLE(4)
-EDGEQ_MVE_MIDDLE(5)
-EDGEQ_MVE_LONG(2)
-EDGEQ_MVE_LONG(3)
-EDGEQ_MVE_LONG(4)
-EDGEQ_MVE_LONG(5)
-
-/* out[o] = the product with x, shifted and saturated to 8 bits, o < 4 * blocks. x: 16 * chunks bytes. blocks > 0. */
-static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *w, const int32_t *requant, int32_t chunks,
-                                    int32_t blocks, int8_t *out) {
-    switch (chunks) {
-    case 1:
-        edgeq_mve_short_1(x, w, requant, blocks, out);
-        return;
-    case 2:
-        edgeq_mve_short_2(x, w, requant, blocks, out);
-        return;
-    case 3:
-        edgeq_mve_short_3(x, w, requant, blocks, out);
-        return;
-    case 4:
-        edgeq_mve_short_4(x, w, requant, blocks, out);
-        return;
-    case 5:
-        edgeq_mve_short_5(x, w, requant, blocks, out);
-        return;
-    case 8:
-        edgeq_mve_middle_4(x, w, requant, blocks, out);
-        return;
-    case 9:
-        edgeq_mve_middle_5(x, w, requant, blocks, out);
-        return;
-    default:
-        break;
-    }
-    const int32_t loops = (chunks - 2) >> 2;
-    switch (chunks & 3) {
-    case 0:
-        edgeq_mve_long_4(x, w, requant, loops, blocks, out);
-        return;
-    case 1:
-        edgeq_mve_long_5(x, w, requant, loops, blocks, out);
-        return;
-    case 2:
-        edgeq_mve_long_2(x, w, requant, loops, blocks, out);
-        return;
-    default:
-        edgeq_mve_long_3(x, w, requant, loops, blocks, out);
-        return;
-    }
-}
-
-/* Four outputs of each of n > 0 pixels of at most 16 inputs, `step` bytes apart, `out_step` in the output: weights, biases
- * and shifts stay in registers. */
-#define EDGEQ_MVE_PIXELS(name, prepare, load)                                                                      \
-    static inline void name(const int8_t *x, int32_t k_n, int32_t step, const int8_t *w, const int32_t *requant,   \
-                            int32_t n, int8_t *out, int32_t out_step) {                                            \
-        register int8_t *to __asm("r1") = out;                                                                     \
-        register const int8_t *weights __asm("r3") = w;                                                            \
-        register const int32_t *words __asm("r5") = requant;                                                       \
-        register const int8_t *from __asm("r8") = x;                                                               \
-        register int32_t left __asm("r10") = n;                                                                    \
-        register int32_t bytes __asm("r11") = step;                                                                \
-        register int32_t out_bytes __asm("r12") = out_step;                                                        \
-        register int32_t inputs __asm("r0") = k_n;                                                                 \
-        __asm volatile(prepare                                                                                     \
-                       "vldrb.8 q4, [%[w]]\n vldrb.8 q5, [%[w], #16]\n vldrb.8 q6, [%[w], #32]\n"                  \
-                       "vldrb.8 q7, [%[w], #48]\n vldrw.32 q3, [%[requant]]\n vldrw.32 q2, [%[requant], #16]\n"    \
-                       "dls lr, %[left]\n"                                                                         \
-                       "1:\n" load "add %[x], %[x], %[bytes]\n"                                                    \
-                       "vmladav.s8 r0, q0, q4\n vmladav.s8 r2, q0, q5\n"                                           \
-                       "vmladav.s8 r4, q0, q6\n vmladav.s8 r6, q0, q7\n"                                           \
-                       "vmov q1[2], q1[0], r0, r4\n vmov q1[3], q1[1], r2, r6\n"                                   \
-                       "vadd.i32 q1, q1, q3\n vshl.s32 q1, q1, q2\n vqmovnb.s32 q1, q1\n vqmovnb.s16 q1, q1\n"     \
-                       "vstrb.32 q1, [%[out]]\n add %[out], %[out], %[out_bytes]\n le lr, 1b\n"                    \
-                       : [x] "+r"(from), [out] "+r"(to), [inputs] "+r"(inputs)                                     \
-                       : [w] "r"(weights), [requant] "r"(words), [left] "r"(left), [bytes] "r"(bytes),             \
-                         [out_bytes] "r"(out_bytes)                                                                \
-                       : "r2", "r4", "r6", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory");  \
-    }
-
-EDGEQ_MVE_PIXELS(edgeq_mve_whole_pixels, "", "vldrb.8 q0, [%[x]]\n")
-EDGEQ_MVE_PIXELS(edgeq_mve_part_pixels, "vctp.8 %[inputs]\n", "vpst\n vldrbt.8 q0, [%[x]]\n")
-
-static inline void edgeq_mve_pixels(const int8_t *x, int32_t k_n, int32_t step, const int8_t *w,
-                                    const int32_t *requant, int32_t n, int8_t *out, int32_t out_step) {
-    if (k_n == EDGEQ_MVE_CHUNK) {
-        edgeq_mve_whole_pixels(x, k_n, step, w, requant, n, out, out_step);
+/* `blocks` > 0 blocks of each of `pairs` > 0 pairs of pixels. x_step, out_step: from one pixel to the next. */
+static inline void edgeq_mve_pairs(const int8_t *x, int32_t x_step, int32_t pairs, const int8_t *weight, int32_t chunks,
+                                   int32_t blocks, int8_t *out, int32_t out_step) {
+    edgeq_mve_run run = {out, out + out_step, blocks, x, x + x_step, pairs, 2 * x_step,
+                         2 * out_step - EDGEQ_MVE_BLOCK * blocks, blocks, weight, 0, 0};
+    if (chunks == 1) {
+        edgeq_mve_pairs_1(&run);
+    } else if (chunks == 2) {
+        edgeq_mve_pairs_2(&run);
+    } else if (chunks == 3) {
+        edgeq_mve_pairs_3(&run);
     } else {
-        edgeq_mve_part_pixels(x, k_n, step, w, requant, n, out, out_step);
+        edgeq_mve_pairs_many(&run, chunks);
     }
+}
+
+/* One pixel; two blocks at a time. */
+typedef struct {
+    int8_t *out0, *out1;
+    int32_t left;       /* pairs of blocks */
+    const int8_t *x;
+    int32_t loops;      /* over chunks, four at a time, ... */
+    uint32_t entry;     /* ... the first of which begins here */
+    int32_t block;      /* bytes */
+} edgeq_mve_vector_run;
+
+#define EDGEQ_MVE_OUTPUT(w, sum) "vldrb.8 q0, [" w "], #16\n vmladava.s8 " sum ", q0, q2\n"
+#define EDGEQ_MVE_EIGHT                                                                     \
+    "vldrb.8 q2, [%[x]], #16\n"                                                             \
+    EDGEQ_MVE_OUTPUT("%[w]", "r0") EDGEQ_MVE_OUTPUT("%[w]", "r4")                           \
+    EDGEQ_MVE_OUTPUT("%[w]", "r8") EDGEQ_MVE_OUTPUT("%[w]", "r12")                          \
+    EDGEQ_MVE_OUTPUT("%[w1]", "r2") EDGEQ_MVE_OUTPUT("%[w1]", "r6")                         \
+    EDGEQ_MVE_OUTPUT("%[w1]", "r10") EDGEQ_MVE_OUTPUT("%[w1]", "lr")
+
+/* `twos` > 0 pairs of blocks; the second of each is `second` bytes after the first, its outputs out_second. */
+static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *weight, int32_t chunks, int32_t twos, int32_t second,
+                                    int8_t *out, int32_t out_second) {
+    enum { EIGHT_BYTES = 17 * 4 };
+    const int32_t loops = (chunks + 3) >> 2;
+    edgeq_mve_vector_run job = {out, out + out_second, twos, x, loops, 0, edgeq_mve_block_bytes(chunks)};
+    register const int8_t *from __asm("r1");
+    register const int8_t *w __asm("r3") = weight;
+    register const int8_t *w1 __asm("r5") = weight + second;
+    register int32_t left __asm("r9") = (chunks + 4 - 4 * loops) * EIGHT_BYTES;
+    register edgeq_mve_vector_run *run __asm("r11") = &job;
+    __asm volatile("adr.w r0, 3f\n sub r0, r0, %[left]\n orr r0, r0, #1\n str r0, [%[run], #20]\n"
+                   "1:\n ldrd %[x], %[left], [%[run], #12]\n"
+                   "ldm %[w]!, {r0, r4, r8, r12}\n ldm %[w1]!, {r2, r6, r10, lr}\n"
+                   "ldr pc, [%[run], #20]\n .balign 4\n"
+                   "2:\n" EDGEQ_MVE_EIGHT EDGEQ_MVE_EIGHT EDGEQ_MVE_EIGHT EDGEQ_MVE_EIGHT
+                   "3:\n subs %[left], %[left], #1\n bne 2b\n" EDGEQ_MVE_SUMS
+                   "vldrw.32 q1, [%[w]]\n vshl.s32 q0, q0, q1\n"
+                   "vldrw.32 q1, [%[w1]], #16\n vshl.s32 q2, q2, q1\n" EDGEQ_MVE_NARROW
+                   "ldr r6, [%[run], #24]\n mov %[w], %[w1]\n add %[w1], %[w1], r6\n"
+                   "ldm %[run], {r0, r2, r4}\n vstrb.32 q0, [r0], #8\n vstrb.32 q2, [r2], #8\n subs r4, r4, #1\n"
+                   "stm %[run], {r0, r2, r4}\n bne 1b\n"
+                   : [x] "=&r"(from), [w] "+r"(w), [w1] "+r"(w1), [left] "+r"(left)
+                   : [run] "r"(run)
+                   : "r0", "r2", EDGEQ_MVE_CLOBBERS);
+}
+
+/* Four outputs of each of n pixels of one chunk, `step` bytes apart, `out_step` in the output: weights, biases and
+ * shifts stay in registers. */
+static inline void edgeq_mve_chunks(const int8_t *x, int32_t step, const int8_t *weight, int32_t n, int8_t *out,
+                                    int32_t out_step) {
+    register int8_t *to __asm("r1") = out;
+    register const int8_t *w __asm("r3") = weight;
+    register const int8_t *from __asm("r8") = x;
+    register int32_t left __asm("r10") = n;
+    register int32_t bytes __asm("r11") = step;
+    register int32_t out_bytes __asm("r12") = out_step;
+    __asm volatile("vldrw.32 q3, [%[w]]\n vldrb.8 q4, [%[w], #16]\n vldrb.8 q5, [%[w], #32]\n"
+                   "vldrb.8 q6, [%[w], #48]\n vldrb.8 q7, [%[w], #64]\n vldrw.32 q2, [%[w], #80]\n"
+                   "wls lr, %[left], 2f\n"
+                   "1:\n vldrb.8 q0, [%[x]]\n add %[x], %[x], %[bytes]\n"
+                   "vmladav.s8 r0, q0, q4\n vmladav.s8 r2, q0, q5\n vmladav.s8 r4, q0, q6\n vmladav.s8 r6, q0, q7\n"
+                   "vmov q1[2], q1[0], r0, r4\n vmov q1[3], q1[1], r2, r6\n"
+                   "vadd.i32 q1, q1, q3\n vshl.s32 q1, q1, q2\n vqmovnb.s32 q1, q1\n vqmovnb.s16 q1, q1\n"
+                   "vstrb.32 q1, [%[out]]\n add %[out], %[out], %[out_bytes]\n le lr, 1b\n"
+                   "2:\n"
+                   : [x] "+r"(from), [out] "+r"(to)
+                   : [w] "r"(w), [left] "r"(left), [bytes] "r"(bytes), [out_bytes] "r"(out_bytes)
+                   : "r0", "r2", "r4", "r6", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory");
 }
 
 #else
 
-static inline void edgeq_mve_copy(int8_t *to, const int8_t *from, int32_t n) {
-    for (int32_t i = 0; i < n; i++) {
-        to[i] = from[i];
-    }
-}
-
-static inline void edgeq_mve_copy_rows(int8_t *to, const int8_t *from, int32_t n, int32_t rows, int32_t step) {
-    for (int32_t i = 0; i < rows; i++) {
-        edgeq_mve_copy(to + i * n, from + i * step, n);
-    }
-}
-
-static inline void edgeq_mve_fill(int8_t *to, int8_t value, int32_t n) {
-    for (int32_t i = 0; i < n; i++) {
-        to[i] = value;
-    }
-}
-
-static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *w, const int32_t *requant, int32_t chunks,
-                                    int32_t blocks, int8_t *out) {
-    for (int32_t b = 0; b < blocks; b++) {
-        int32_t acc[4] = {requant[0], requant[1], requant[2], requant[3]};
-        for (int32_t i = 0; i < chunks; i++) {
-            for (int32_t o = 0; o < 4; o++) {
-                acc[o] = vmladavaq_s8(acc[o], vldrbq_s8(w), vldrbq_s8(x + 16 * i));
-                w += 16;
-            }
+/* One block of one pixel. */
+static inline void edgeq_mve_block(const int8_t *x, const int8_t *w, int32_t chunks, int8_t *out) {
+    int32_t sums[EDGEQ_MVE_BLOCK], shifts[EDGEQ_MVE_BLOCK];
+    memcpy(sums, w, sizeof sums);
+    memcpy(shifts, w + edgeq_mve_block_bytes(chunks) - sizeof shifts, sizeof shifts);
+    w += sizeof sums;
+    for (int32_t i = 0; i < chunks; i++) {
+        for (int32_t o = 0; o < EDGEQ_MVE_BLOCK; o++) {
+            sums[o] = vmladavaq_s8(sums[o], vldrbq_s8(w), vldrbq_s8(x));
+            w += EDGEQ_MVE_CHUNK;
         }
-        for (int32_t o = 0; o < 4; o++) {
-            *out++ = edgeq_requantize(acc[o], (unsigned)-requant[4 + o], -128, 127);
-        }
-        requant += 8;
+        x += EDGEQ_MVE_CHUNK;
+    }
+    for (int32_t o = 0; o < EDGEQ_MVE_BLOCK; o++) {
+        out[o] = edgeq_requantize(sums[o], (unsigned)-shifts[o], -128, 127);
     }
 }
 
-static inline void edgeq_mve_pixels(const int8_t *x, int32_t k_n, int32_t step, const int8_t *w,
-                                    const int32_t *requant, int32_t n, int8_t *out, int32_t out_step) {
+static inline void edgeq_mve_pairs(const int8_t *x, int32_t x_step, int32_t pairs, const int8_t *weight, int32_t chunks,
+                                   int32_t blocks, int8_t *out, int32_t out_step) {
+    int32_t i = 0;
+    do { /* as in assembler, one round at least */
+        for (int32_t b = 0; b < blocks; b++) {
+            const int8_t *w = weight + b * edgeq_mve_block_bytes(chunks);
+            edgeq_mve_block(x + i * x_step, w, chunks, out + i * out_step + b * EDGEQ_MVE_BLOCK);
+        }
+    } while (++i < 2 * pairs);
+}
+
+static inline void edgeq_mve_blocks(const int8_t *x, const int8_t *weight, int32_t chunks, int32_t twos, int32_t second,
+                                    int8_t *out, int32_t out_second) {
+    for (int32_t i = 0; i < twos; i++) {
+        edgeq_mve_block(x, weight, chunks, out);
+        edgeq_mve_block(x, weight + second, chunks, out + out_second);
+        weight += 2 * edgeq_mve_block_bytes(chunks);
+        out += 2 * EDGEQ_MVE_BLOCK;
+    }
+}
+
+static inline void edgeq_mve_chunks(const int8_t *x, int32_t step, const int8_t *weight, int32_t n, int8_t *out,
+                                    int32_t out_step) {
     for (int32_t i = 0; i < n; i++) {
-        int8_t chunk[EDGEQ_MVE_CHUNK] = {0};
-        edgeq_mve_copy(chunk, x + i * step, k_n);
-        edgeq_mve_blocks(chunk, w, requant, 1, 1, out + i * out_step);
+        edgeq_mve_block(x + i * step, weight, 1, out + i * out_step);
     }
 }
 
 #endif
 
-/* As edgeq_mve_blocks for out_n outputs, the last block in part. */
-static inline void edgeq_mve_linear(const int8_t *x, const int8_t *weight, const int32_t *requant, int32_t chunks,
-                                    int32_t out_n, int8_t *out) {
-    const int32_t whole = out_n & -EDGEQ_MVE_BLOCK, blocks = whole / EDGEQ_MVE_BLOCK;
-    if (blocks != 0) {
-        edgeq_mve_blocks(x, weight, requant, chunks, blocks, out);
+/* All outputs of one pixel; the last block may be a part. */
+static inline void edgeq_mve_vector(const int8_t *x, const int8_t *w, int32_t chunks, int32_t out_n, int8_t *out) {
+    const int32_t twos = out_n / (2 * EDGEQ_MVE_BLOCK), rest = out_n % (2 * EDGEQ_MVE_BLOCK);
+    const int32_t bytes = edgeq_mve_block_bytes(chunks);
+    if (twos != 0) {
+        edgeq_mve_blocks(x, w, chunks, twos, bytes, out, EDGEQ_MVE_BLOCK);
     }
-    if (whole != out_n) {
-        int8_t last[EDGEQ_MVE_BLOCK];
-        edgeq_mve_blocks(x, weight + whole * chunks * EDGEQ_MVE_CHUNK, requant + blocks * 8, chunks, 1, last);
-        for (int32_t i = whole; i < out_n; i++) {
-            out[i] = last[i - whole];
-        }
+    if (rest != 0) {
+        int8_t last[2 * EDGEQ_MVE_BLOCK];
+        edgeq_mve_blocks(x, w + 2 * twos * bytes, chunks, 1, rest > EDGEQ_MVE_BLOCK ? bytes : 0, last, EDGEQ_MVE_BLOCK);
+        edgeq_mve_copy(out + out_n - rest, last, rest);
     }
 }
 
-/* out[i] = clamp(out[i], lo, hi), i < n; nothing to do for the whole range of int8. */
-static inline void edgeq_mve_clamp(int8_t *out, int32_t n, int32_t lo, int32_t hi) {
-    if (lo == -128 && hi == 127) {
+/* All outputs of n pixels, which begin `step` bytes apart. */
+static inline void edgeq_mve_matrix(const int8_t *x, int32_t step, int32_t n, const int8_t *weight, int32_t chunks,
+                                    int32_t out_n, int8_t *out) {
+    const int32_t blocks = out_n / EDGEQ_MVE_BLOCK, part = out_n % EDGEQ_MVE_BLOCK, bytes = edgeq_mve_block_bytes(chunks);
+    const int32_t pairs = n / 2;
+    if (chunks == 1 && part == 0) {
+        for (int32_t b = 0; b < blocks; b++) {
+            edgeq_mve_chunks(x, step, weight + b * bytes, n, out + b * EDGEQ_MVE_BLOCK, out_n);
+        }
         return;
     }
-    const int8x16_t low = vdupq_n_s8((int8_t)lo), high = vdupq_n_s8((int8_t)hi);
-    for (int32_t i = 0; i < n; i += EDGEQ_MVE_CHUNK) {
-        const mve_pred16_t in_row = vctp8q((uint32_t)(n - i));
-        vstrbq_p_s8(out + i, vminq_s8(vmaxq_s8(vldrbq_z_s8(out + i, in_row), low), high), in_row);
+    if (pairs != 0 && blocks != 0) {
+        edgeq_mve_pairs(x, step, pairs, weight, chunks, blocks, out, out_n);
     }
-}
-
-/* How many windows begin before `limit`, at most n: at -pad, stride - pad, ... */
-static inline int32_t edgeq_mve_before(int32_t limit, int32_t stride, int32_t pad, int32_t n) {
-    int32_t count = 0;
-    while (count < n && count * stride - pad < limit) {
-        count++;
+    for (int32_t i = 0; i < pairs && part != 0; i++) {
+        int8_t last[2 * EDGEQ_MVE_BLOCK], *end = out + (2 * i + 1) * out_n;
+        edgeq_mve_pairs(x + 2 * i * step, step, 1, weight + blocks * bytes, chunks, 1, last, EDGEQ_MVE_BLOCK);
+        edgeq_mve_copy(end - part, last, part);
+        edgeq_mve_copy(end + out_n - part, last + EDGEQ_MVE_BLOCK, part);
     }
-    return count;
+    if (n % 2 != 0) {
+        edgeq_mve_vector(x + (n - 1) * step, weight, chunks, out_n, out + (n - 1) * out_n);
+    }
 }
 
 #endif

@@ -18,6 +18,9 @@ typedef struct {
 
 void edgeq_lut(const edgeq_lut_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_lut. */
+void edgeq_lut_mve(const edgeq_lut_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

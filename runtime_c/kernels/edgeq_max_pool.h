@@ -19,6 +19,9 @@ typedef struct {
 
 void edgeq_max_pool(const edgeq_max_pool_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_max_pool. */
+void edgeq_max_pool_mve(const edgeq_max_pool_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -36,6 +36,11 @@ void edgeq_mul_broadcast(const edgeq_mul_broadcast_params *p, const int8_t *in1,
 /* A tensor and p->constant, either of them broadcast. */
 void edgeq_mul_const(const edgeq_mul_broadcast_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: the same. */
+void edgeq_mul_mve(const edgeq_mul_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+void edgeq_mul_broadcast_mve(const edgeq_mul_broadcast_params *p, const int8_t *in1, const int8_t *in2, int8_t *out);
+void edgeq_mul_const_mve(const edgeq_mul_broadcast_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,6 +24,9 @@ typedef struct {
 
 void edgeq_pad(const edgeq_pad_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_pad. */
+void edgeq_pad_mve(const edgeq_pad_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,6 +24,9 @@ typedef struct {
 
 void edgeq_prelu(const edgeq_prelu_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_prelu. */
+void edgeq_prelu_mve(const edgeq_prelu_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

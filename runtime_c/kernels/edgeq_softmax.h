@@ -19,6 +19,9 @@ typedef struct {
 
 void edgeq_softmax(const edgeq_softmax_params *p, const int8_t *in, int8_t *out);
 
+/* Helium: as edgeq_softmax. */
+void edgeq_softmax_mve(const edgeq_softmax_params *p, const int8_t *in, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif
