@@ -262,7 +262,8 @@ def cases() -> Iterator[Node]:
     windows = [*case_windows(), ((96, 96, 2), Window((96, 96))), ((2, 700, 1), Window((1, 700))),
                ((1, 256, 4), Window((1, 256))), ((1, 1, 8), Window((1, 1))),
                ((48, 48, 4), Window((48, 48))), ((5, 6, 8), Window((3, 3), (2, 2), (1, 2), (2, 3, 1, 1))),
-               ((5, 3, 2), Window((2, 3), (1, 1), (2, 1)))]  # fmt: skip
+               ((5, 3, 2), Window((2, 3), (1, 1), (2, 1))),
+               ((4, 3, 8), Window((3, 2), pads=(2, 1, 1, 1)))]  # fmt: skip
     for (h, w, c), window in windows:
         output = activation((*window.out_size((h, w)), c), name="y")
         for include_pad, zero_point, out_zero, finer, hi in [

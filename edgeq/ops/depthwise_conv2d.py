@@ -141,11 +141,14 @@ def cases() -> Iterator[Node]:
         (6, 5, 4, 1, Window((3, 3), (1, 2), pads=(2, 3, 0, 1))),
         (5, 9, 2, 1, Window((3, 3), (2, 1), pads=(0, 2, 1, 4))),
         (5, 1, 6, 1, Window((4, 1), (2, 1), (2, 1), pads=(3, 0, 2, 0))),  # a column with more padding than a tap
-        (4, 6, 4, 1, Window((2, 4), (1, 2), pads=(1, 3, 1, 2))),
         (4, 126, 1, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # bands of two rows
         (3, 7, 8, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # vectors of several pixels
         (5, 1, 20, 1, Window((2, 1), pads=(1, 0, 0, 0))),
         (9, 9, 2, 1, Window((9, 9), pads=(0, 1, 0, 0))),
+        (4, 6, 4, 1, Window((2, 4), (1, 2), pads=(1, 3, 1, 4))),
+        (7, 7, 2, 1, Window((3, 3), pads=(1, 1, 1, 1))),
+        (6, 6, 2, 1, Window((3, 3), (2, 2))),  # a column that no window reads
+        (8, 60, 1, 1, Window((3, 3), pads=(5, 1, 0, 1))),  # bands of 6 and 5 rows
     ]:
         for spread in (0, 1, 2):
             x = activation((h, w, c), zero_point=(0, -128, -37)[spread])

@@ -204,6 +204,8 @@ __attribute__((naked, noinline)) static void depthwise_v7m_fill(const depthwise_
         "push {r0, r4-r11, lr}\n"
         "ldm r0, {r3-r5, r12}\n"
         "add lr, r12, r12, lsl #1\n"
+        "cmp r3, #0\n"
+        "ble 6f\n"
         "1:\n"
         "mov r11, r1\n"
         "mov r0, r2\n"
@@ -234,6 +236,7 @@ __attribute__((naked, noinline)) static void depthwise_v7m_fill(const depthwise_
         "add r1, r1, r6\n"
         "subs r3, r3, #1\n"
         "bne 1b\n"
+        "6:\n"
         "add sp, sp, #4\n"
         "pop {r4-r11, pc}\n");
 }
@@ -250,13 +253,18 @@ static void depthwise_v7m_channel(const depthwise_v7m_plane *plane, const int8_t
                                   int32_t stride, int32_t tile) {
     for (int32_t y = 0; y < plane->rows; y++) {
         const int32_t *window = x;
-        for (int32_t at = 0; at != plane->width;) {
-            const int32_t n = at < plane->tiled ? tile : 1;
-            for (int32_t k = 0; k < n; k++) {
+        int32_t at = 0;
+        while (at != plane->tiled) {
+            for (int32_t k = 0; k < tile; k++) {
                 out[at] = depthwise_v7m_output(plane, weight, window + k * stride);
                 at += plane->out_column;
             }
-            window += (2 * plane->line + plane->back) / 4 - (tile - n) * stride;
+            window += (2 * plane->line + plane->back) / 4;
+        }
+        while (at != plane->width) {
+            out[at] = depthwise_v7m_output(plane, weight, window);
+            at += plane->out_column;
+            window += stride;
         }
         x += plane->line_step / 4;
         out += plane->out_row;
@@ -305,7 +313,11 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_3x
     plane.width = w->out_w * p->out_column;
     plane.line_step = plane.line * w->stride_h;
     plane.out_row = p->out_row;
-    depthwise_v7m_lines fill = {0, w->in_w < room ? w->in_w : room, plane.line, p->in_column, p->in_row};
+    depthwise_v7m_lines fill;
+    fill.pixels = w->in_w < room ? w->in_w : room;
+    fill.line = plane.line;
+    fill.column = p->in_column;
+    fill.row = p->in_row;
     for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
         plane.rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
         const int32_t top = oy * w->stride_h - w->pad_top, lines = (plane.rows - 1) * w->stride_h + 3, end = top + lines;
@@ -315,9 +327,7 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_v7m(const edgeq_depthwise_conv2d_3x
             x[k] = p->pad_value;
         }
         for (int32_t c = 0; c < p->channels; c++) {
-            if (fill.count > 0 && fill.pixels > 0) {
-                depthwise_v7m_fill(&fill, in + from * p->in_row + c, x + (from - top) * p->line + w->pad_left);
-            }
+            depthwise_v7m_fill(&fill, in + from * p->in_row + c, x + (from - top) * p->line + w->pad_left);
             plane.bias = p->bias[c];
             plane.shift = p->shift[c];
             channel(&plane, p->weight + 9 * c, x, out + oy * p->out_row + c);
