@@ -45,15 +45,19 @@ static inline void edgeq_v6m_start(const edgeq_window *w, edgeq_v6m_windows *at)
     at->next_x = -w->pad_left;
 }
 
+/* Whether all taps of a window are inside the input, along one axis. */
+static inline int32_t edgeq_v6m_inside(int32_t start, int32_t kernel, int32_t dilation, int32_t size) {
+    return start >= 0 && start + (kernel - 1) * dilation < size;
+}
+
 /* Moves on to the next four. left: pixels from there on. */
 static inline void edgeq_v6m_move(const edgeq_window *w, int32_t left, edgeq_v6m_windows *at) {
-    const int32_t last_y = w->in_h - 1 - (w->kernel_h - 1) * w->dilation_h;
-    const int32_t last_x = w->in_w - 1 - (w->kernel_w - 1) * w->dilation_w;
     int32_t y = at->next_y, x = at->next_x, inside = 1;
     for (int32_t k = 0; k < EDGEQ_V6M_PIXELS; k++) {
         at->y[k] = y;
         at->x[k] = x;
-        inside &= y >= 0 && y <= last_y && x >= 0 && x <= last_x;
+        inside &= edgeq_v6m_inside(y, w->kernel_h, w->dilation_h, w->in_h);
+        inside &= edgeq_v6m_inside(x, w->kernel_w, w->dilation_w, w->in_w);
         if (k + 1 < left) {
             x += w->stride_w;
             if (x == w->out_w * w->stride_w - w->pad_left) {
