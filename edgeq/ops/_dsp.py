@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 LAST = -(2**31)  # marks the last block of channels in its word of shifts
+PART, FINAL = 1 << 30, 1 << 29  # mark a block as part of a window's taps, and as its last part
 
 
 def row_order(weight: np.ndarray) -> np.ndarray:
@@ -33,3 +34,26 @@ def _block(taps: np.ndarray, bias: np.ndarray, shift: np.ndarray, channels: rang
     words = np.ascontiguousarray(padded).view("<i4")  # (channels, steps)
     shifts = sum(int(shift[c]) << 8 * i for i, c in enumerate(channels)) + (LAST if last else 0)
     return np.concatenate([bias[channels.start : channels.stop], words.T.ravel(), [shifts]]).astype(np.int32)
+
+
+def pair_steps(taps: np.ndarray) -> np.ndarray:
+    """(2, T) -> int32 words: for each four taps of two channels a word of taps 0 and 2 in turn, and one of 1 and 3."""
+    padded = np.pad(taps, ((0, 0), (0, -taps.shape[1] % 4)))
+    return padded.reshape(2, -1, 2, 2).transpose(1, 3, 2, 0).reshape(-1, 4).view("<i4").ravel()
+
+
+def channel_pairs(taps: np.ndarray, bias: np.ndarray, shift: np.ndarray, parts: int = 1) -> np.ndarray:
+    """int32 words for each two of the (O, T) channels: their biases, their taps (pair_steps), their shifts.
+
+    Of an odd number the last two follow as a run of their own. The last word of a run is negative. In parts, each run
+    holds the next T / parts taps of all pairs, and only the first the biases.
+    """
+    runs = [range(0, len(taps) - 1, 2), *([range(len(taps) - 2, len(taps) - 1)] if len(taps) % 2 else [])]
+    words: list[np.ndarray | list[int]] = []
+    for part, some in enumerate(np.split(taps, parts, axis=1)):
+        marks = 0 if parts == 1 else PART + (FINAL if part == parts - 1 else 0)
+        for run in runs:
+            for at in run:
+                shifts = int(shift[at]) + (int(shift[at + 1]) << 8) + marks + (LAST if at == run[-1] else 0)
+                words += [bias[at : at + 2] if part == 0 else [], pair_steps(some[at : at + 2]), [shifts]]
+    return np.concatenate(words).astype(np.int32)

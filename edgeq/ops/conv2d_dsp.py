@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from edgeq.ir import Node
 from edgeq.ops._base import Array, Params
-from edgeq.ops._dsp import channel_blocks, row_order
+from edgeq.ops._dsp import channel_pairs, row_order
 from edgeq.ops.conv2d import Conv2d, Conv2dKernel
 
-TILE_SCRATCH = 2048  # bytes that a tile of pixels may take
-TILE_PAIRS = 32  # of pixels; more gain next to nothing
+SCRATCH = 2048  # bytes above which a window is expanded in parts
+LANES = 3  # pixels at a time
+
+
+def splits(op: Conv2d) -> bool:
+    """Whether Conv2dSplitDspKernel can run it."""
+    return op.groups == 1 and len(op.weight) % 2 == 0 and op.weight.shape[3] % 4 == 0 and op.window.taps > 1
 
 
 class Conv2dDspKernel(Conv2dKernel):
-    """Windows of two pixels expanded to int16, two channels by two pixels at a time."""
+    """Windows of three pixels expanded to int16, two channels by three pixels at a time.
+
+    All inputs of three pixels are read before the first of their outputs is written.
+    """
 
     function = "edgeq_conv2d_dsp"
     source = "edgeq_conv2d_dsp.c"
@@ -22,23 +30,25 @@ class Conv2dDspKernel(Conv2dKernel):
     def supports(self, node: Node) -> bool:
         op = node.op
         assert isinstance(op, Conv2d)
-        return op.groups == 1 and len(op.weight) > 1
+        return op.groups == 1 and len(op.weight) > 1 and (self.scratch(node) <= SCRATCH or not splits(op))
 
     def params(self, node: Node) -> Params:
         op = node.op
         assert isinstance(op, Conv2d)
         steps, rest_steps = self.steps(op)
+        part = self.part(op)
+        parts = op.window.taps // part
         return {
             "window": op.window.params(node.inputs[0].shape, node.output.shape),
-            "in_c": op.weight.shape[3], "out_c": len(op.weight), "steps": steps, "rest_steps": rest_steps,
-            "tile": self.tile(node),
-            "pad_value": op.pad_value, "weight": Array(channel_blocks(row_order(op.weight), op.bias, op.shift, 2)),
-            "lo": op.lo, "hi": op.hi,
+            "in_c": op.weight.shape[3], "out_c": len(op.weight), "steps": steps // parts, "rest_steps": rest_steps,
+            "part": part, "pad_value": op.pad_value,
+            "weight": Array(channel_pairs(row_order(op.weight), op.bias, op.shift, parts)), "lo": op.lo, "hi": op.hi,
         }  # fmt: skip
 
-    def tile(self, node: Node) -> int:
-        """Pixels that are expanded before the channels are walked."""
-        return 2
+    @staticmethod
+    def part(op: Conv2d) -> int:
+        """Taps that are expanded at a time."""
+        return op.window.taps
 
     @staticmethod
     def steps(op: Conv2d) -> tuple[int, int]:
@@ -51,7 +61,7 @@ class Conv2dDspKernel(Conv2dKernel):
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
         steps, rest_steps = self.steps(node.op)
-        return int(16 * steps + 8 * rest_steps + 2 * node.op.weight[0, 0].size)
+        return int(8 * LANES * steps + 4 * rest_steps + 2 * node.op.weight[0, 0].size)
 
     def cost(self, node: Node) -> float:
         op = node.op
@@ -62,9 +72,9 @@ class Conv2dDspKernel(Conv2dKernel):
 
     @staticmethod
     def product(node: Node, steps: int) -> float:
-        """Instructions of all pixel and channel pairs."""
-        blocks = -(-node.output.shape[0] * node.output.shape[1] // 2) * -(-node.output.shape[2] // 2)
-        return blocks * (23 + 14.25 * steps)
+        """Instructions of all pixels by two channels."""
+        groups, alone = divmod(node.output.shape[0] * node.output.shape[1], LANES)
+        return -(-node.output.shape[2] // 2) * (groups * (37 + 22.2 * steps) + alone * (15 + 14 * steps))
 
 
 class Conv1x1DspKernel(Conv2dDspKernel):
@@ -84,34 +94,32 @@ class Conv1x1DspKernel(Conv2dDspKernel):
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
-        return 16 * self.steps(node.op)[0]
+        return 8 * LANES * self.steps(node.op)[0]
 
 
-class Conv1x1TileDspKernel(Conv1x1DspKernel):
-    """1x1 for many pixels and few inputs: weights are expanded too, once for a tile of pixels."""
+class Conv2dSplitDspKernel(Conv2dDspKernel):
+    """Large windows: a part of the taps at a time, with sums kept in scratch."""
 
-    function = "edgeq_conv2d_1x1_tile_dsp"
+    function = "edgeq_conv2d_split_dsp"
 
     def supports(self, node: Node) -> bool:
-        assert isinstance(node.op, Conv2d)
-        pixels = node.output.shape[0] * node.output.shape[1]
-        return super().supports(node) and self.steps(node.op)[0] <= 8 and pixels > 1
+        op = node.op
+        assert isinstance(op, Conv2d)
+        return splits(op)
 
-    def tile(self, node: Node) -> int:
-        assert isinstance(node.op, Conv2d)
-        steps, pixels = self.steps(node.op)[0], node.output.shape[0] * node.output.shape[1]
-        pairs = -(-pixels // 2)
-        most = min(TILE_SCRATCH // (16 * steps) - 1, TILE_PAIRS)
-        tiles = max(-(-pairs // most), 1 + pixels % 2)  # an odd tile needs one before it
-        return 2 * -(-pairs // tiles)
-
-    def cost(self, node: Node) -> float:
-        assert isinstance(node.op, Conv2d)
-        pixels, steps = node.output.shape[0] * node.output.shape[1], self.steps(node.op)[0]
-        pairs, tiles = -(-pixels // 2), -(-pixels // self.tile(node))
-        walk = tiles * (60 + 8 * steps + 55) + pairs * (26 + 10 * steps)
-        return tiles * 60 + pairs * (30 + 9 * steps) + -(-node.output.shape[2] // 2) * walk
+    @staticmethod
+    def part(op: Conv2d) -> int:
+        room = SCRATCH - 4 * LANES * len(op.weight)
+        taps, channels = op.window.taps, op.weight.shape[3]
+        fit = [n for n in range(1, taps) if taps % n == 0 and 2 * LANES * n * channels <= room]
+        return max(fit, default=1)
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
-        return 8 * self.steps(node.op)[0] * (self.tile(node) + 2)
+        return int(2 * LANES * self.part(node.op) * node.op.weight.shape[3] + 4 * LANES * len(node.op.weight))
+
+    def cost(self, node: Node) -> float:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        pixels = node.output.shape[0] * node.output.shape[1]
+        return super().cost(node) + pixels * 30 * op.window.taps
