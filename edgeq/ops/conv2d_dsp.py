@@ -94,7 +94,8 @@ class Conv1x1DspKernel(Conv2dDspKernel):
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
-        return 8 * LANES * self.steps(node.op)[0]
+        steps, rest_steps = self.steps(node.op)
+        return 8 * LANES * steps + 4 * rest_steps
 
 
 class Conv2dSplitDspKernel(Conv2dDspKernel):

@@ -11,7 +11,7 @@ typedef struct {
     int32_t resume; /* whether sums hold those of the parts before */
 } conv2d_dsp_target;
 
-/* Three pixels by two channels at a time, until a pair of channels marked as the last: 22 instructions for 24 products.
+/* Three pixels by two channels at a time, until a pair of channels marked as the last: 19 instructions for 24 products.
  * x: for each step of four taps the even int16s of pixels 0, 1, 2, then the odd ones. w: the packed weights. Writes the
  * channels saturated to int8, or their sums where they are marked as a part; returns the weights after those read. */
 #if EDGEQ_DSP_ASM
@@ -58,7 +58,7 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "push {r4-r11, lr}\n"
         "rsb r4, r2, #0\n"
         "and r4, r4, #15\n" /* the loop has 16 steps, and is entered so far inside that they come out right */
-        "mov r5, #88\n"     /* bytes of a step */
+        "mov r5, #76\n"     /* bytes of a step */
         "adr r6, 2f\n"
         "mla r6, r4, r5, r6\n"
         "orr r6, r6, #1\n"
@@ -80,11 +80,8 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         ".balign 4\n"
         "2:\n"
         ".rept 16\n"
-        "ldr r6, [r1], #8\n"
-        "ldr lr, [r1, #-4]\n"
-        "ldr r2, [r0], #12\n"
-        "ldr r3, [r0, #-8]\n"
-        "ldr r4, [r0, #-4]\n"
+        "ldrd r6, lr, [r1], #8\n"
+        "ldmia.w r0!, {r2-r4}\n"
         CONV2D_DSP_MAC("r6")
         "ldmia.w r0!, {r2-r4}\n"
         CONV2D_DSP_MAC("lr")
@@ -210,44 +207,44 @@ static inline uint32_t *conv2d_dsp_step(uint32_t word, uint32_t *x) {
     return x + 2 * CONV2D_DSP_LANES;
 }
 
-/* The steps of 4 * steps bytes. Returns the end of what it wrote. */
-static inline uint32_t *conv2d_dsp_expand(const int8_t *from, int32_t steps, uint32_t *x) {
-    for (; steps >= 4; steps -= 4) {
-        x = conv2d_dsp_step(edgeq_dsp_load4(from), x);
-        x = conv2d_dsp_step(edgeq_dsp_load4(from + 4), x);
-        x = conv2d_dsp_step(edgeq_dsp_load4(from + 8), x);
-        x = conv2d_dsp_step(edgeq_dsp_load4(from + 12), x);
-        from += 16;
-    }
-    for (; steps > 0; steps--) {
-        x = conv2d_dsp_step(edgeq_dsp_load4(from), x);
-        from += 4;
-    }
+/* The steps of `rows` rows of n bytes, which begin `pitch` bytes apart. What a row has beyond whole steps goes to rests.
+ * Returns the end of the steps. */
+static uint32_t *conv2d_dsp_expand(const int8_t *from, int32_t n, int32_t rows, int32_t pitch, uint32_t *x, int8_t *rests) {
+    do {
+        const int8_t *const next = from + pitch;
+        int32_t left = n;
+        for (; left >= 8; left -= 8) {
+            const uint32_t word0 = edgeq_dsp_load4(from), word1 = edgeq_dsp_load4(from + 4);
+            from += 8;
+            x = conv2d_dsp_step(word1, conv2d_dsp_step(word0, x));
+        }
+        if (left >= 4) {
+            x = conv2d_dsp_step(edgeq_dsp_load4(from), x);
+            from += 4;
+            left -= 4;
+        }
+        for (; left > 0; left--) {
+            *rests++ = *from++;
+        }
+        from = next;
+        rows--;
+    } while (rows > 0);
     return x;
-}
-
-/* The first n < 4 bytes of a row as a word. */
-static inline uint32_t conv2d_dsp_load(const int8_t *from, int32_t n) {
-    uint32_t word = 0;
-    while (n > 0) {
-        n--;
-        word = word << 8 | (uint8_t)from[n];
-    }
-    return word;
 }
 
 EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t pixels = w->out_h * w->out_w, whole = p->in_c / 4, rest = p->in_c % 4;
+    const int32_t pixels = w->out_h * w->out_w;
     const int32_t column = w->stride_w * p->in_c, row = w->stride_h * w->in_w * p->in_c - w->out_w * column;
     uint32_t *const x = (uint32_t *)scratch;
+    int8_t *const rests = (int8_t *)(x + 2 * CONV2D_DSP_LANES * p->steps);
     int32_t left = w->out_w; /* in the row */
     for (int32_t i = 0; i < pixels; i += CONV2D_DSP_LANES) {
         const int32_t n = pixels - i < CONV2D_DSP_LANES ? pixels - i : CONV2D_DSP_LANES;
         for (int32_t k = 0; k < n; k++) {
-            uint32_t *const end = conv2d_dsp_expand(in, whole, x + k);
-            if (rest > 0) {
-                conv2d_dsp_step(conv2d_dsp_load(in + 4 * whole, rest), end);
+            uint32_t *const end = conv2d_dsp_expand(in, p->in_c, 1, 0, x + k, rests);
+            if (p->rest_steps > 0) {
+                conv2d_dsp_step(edgeq_dsp_load4(rests), end);
             }
             in += column;
             left--;
@@ -298,24 +295,26 @@ static inline int8_t *conv2d_dsp_fill(int8_t *to, int8_t value, int32_t n) {
     return to;
 }
 
-/* The taps of a window's row at (y, x) in order, with padding. y is inside the input. */
-static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, int32_t y, int32_t x, int8_t *copy) {
+/* The taps of a window's row in order, with padding. in: where column x of the input's row is, or would be. */
+static const int8_t *conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, int32_t x, int8_t *copy) {
     const edgeq_window *w = &p->window;
     const int32_t taps = w->dilation_w == 1 ? w->kernel_w : 1; /* neighbours, in one go */
-    in += y * w->in_w * p->in_c;
+    int8_t *to = copy;
     for (int32_t j = 0; j < w->kernel_w; j += taps) {
         int32_t before = x < 0 ? -x : 0, after = x + taps > w->in_w ? x + taps - w->in_w : 0;
         if (before + after >= taps) {
             before = taps;
             after = 0;
         }
-        copy = conv2d_dsp_fill(copy, p->pad_value, before * p->in_c);
+        to = conv2d_dsp_fill(to, p->pad_value, before * p->in_c);
         if (before < taps) {
-            copy = conv2d_dsp_move(copy, in + (x + before) * p->in_c, (taps - before - after) * p->in_c);
-            copy = conv2d_dsp_fill(copy, p->pad_value, after * p->in_c);
+            to = conv2d_dsp_move(to, in + before * p->in_c, (taps - before - after) * p->in_c);
+            to = conv2d_dsp_fill(to, p->pad_value, after * p->in_c);
         }
         x += w->dilation_w;
+        in += w->dilation_w * p->in_c;
     }
+    return copy;
 }
 
 /* Memory for expanding windows: a row of padding, a row that is padded in part, the rows' rests. */
@@ -327,26 +326,25 @@ typedef struct {
 static void conv2d_dsp_expand_window(const edgeq_conv2d_dsp_params *p, const int8_t *in, conv2d_dsp_window at,
                                      const conv2d_dsp_rows *rows, uint32_t *x) {
     const edgeq_window *w = &p->window;
-    const int32_t n = w->kernel_w * p->in_c, whole = n / 4;
+    const int32_t n = w->kernel_w * p->in_c, pitch = w->in_w * p->in_c, end = at.y + w->kernel_h * w->dilation_h;
     const int inside = w->dilation_w == 1 && at.x >= 0 && at.x + w->kernel_w <= w->in_w;
-    int8_t *rest = rows->rests;
-    for (int32_t i = 0; i < w->kernel_h; i++) {
-        const int32_t y = at.y + i * w->dilation_h;
-        const int8_t *row = rows->outside;
-        if (y >= 0 && y < w->in_h) {
-            if (inside) {
-                row = in + (y * w->in_w + at.x) * p->in_c;
-            } else {
-                conv2d_dsp_copy(p, in, y, at.x, rows->copy);
-                row = rows->copy;
+    in += at.x * p->in_c;
+    if (inside && at.y >= 0 && end - w->dilation_h < w->in_h) {
+        x = conv2d_dsp_expand(in + at.y * pitch, n, w->kernel_h, w->dilation_h * pitch, x, rows->rests);
+    } else {
+        int8_t *rest = rows->rests;
+        for (int32_t y = at.y; y < end; y += w->dilation_h) {
+            const int8_t *row = rows->outside;
+            if (y >= 0 && y < w->in_h) {
+                row = inside ? in + y * pitch : conv2d_dsp_copy(p, in + y * pitch, at.x, rows->copy);
             }
-        }
-        x = conv2d_dsp_expand(row, whole, x);
-        for (int32_t k = 4 * whole; k < n; k++) {
-            *rest++ = row[k];
+            x = conv2d_dsp_expand(row, n, 1, 0, x, rest);
+            rest += n % 4;
         }
     }
-    conv2d_dsp_expand(rows->rests, p->rest_steps, x);
+    if (p->rest_steps > 0) {
+        conv2d_dsp_expand(rows->rests, 4 * p->rest_steps, 1, 0, x, 0);
+    }
 }
 
 EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
@@ -377,7 +375,7 @@ static void conv2d_dsp_expand_part(const edgeq_conv2d_dsp_params *p, const int8_
         const int32_t i = t / w->kernel_w, j = t - i * w->kernel_w;
         const int32_t iy = at.y + i * w->dilation_h, ix = at.x + j * w->dilation_w;
         if (iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w) {
-            x = conv2d_dsp_expand(in + (iy * w->in_w + ix) * p->in_c, p->in_c / 4, x);
+            x = conv2d_dsp_expand(in + (iy * w->in_w + ix) * p->in_c, p->in_c, 1, 0, x, 0);
         } else {
             for (int32_t s = 0; s < p->in_c / 4; s++) {
                 x = conv2d_dsp_step(pad, x);
