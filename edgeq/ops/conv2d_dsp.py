@@ -94,8 +94,7 @@ class Conv1x1DspKernel(Conv2dDspKernel):
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
-        steps, rest_steps = self.steps(node.op)
-        return 8 * LANES * steps + 4 * rest_steps
+        return 8 * LANES * self.steps(node.op)[0]
 
 
 class Conv2dSplitDspKernel(Conv2dDspKernel):

@@ -209,27 +209,94 @@ static inline uint32_t *conv2d_dsp_step(uint32_t word, uint32_t *x) {
 
 /* The steps of `rows` rows of n bytes, which begin `pitch` bytes apart. What a row has beyond whole steps goes to rests.
  * Returns the end of the steps. */
+#if EDGEQ_DSP_ASM
+#define CONV2D_DSP_EXPAND(word, even) \
+    "sxtb16 " even ", " word "\n" \
+    "sxtb16 " word ", " word ", ror #8\n" \
+    "str " even ", [r4], #12\n" \
+    "str " word ", [r4], #12\n"
+
+__attribute__((naked, noinline)) static uint32_t *conv2d_dsp_expand(
+    const int8_t *from __attribute__((unused)), int32_t n __attribute__((unused)), int32_t rows __attribute__((unused)),
+    int32_t pitch __attribute__((unused)), uint32_t *x __attribute__((unused)), int8_t *rests __attribute__((unused))) {
+    __asm__(
+        ".syntax unified\n"
+        "push {r4-r8, lr}\n"
+        "ldrd r4, r5, [sp, #24]\n"
+        "sub r3, r3, r1\n"
+        "1:\n"
+        "subs r12, r1, #8\n"
+        "blt 3f\n"
+        "2:\n"
+        "ldr r6, [r0], #4\n"
+        "ldr r8, [r0], #4\n"
+        "subs r12, r12, #8\n"
+        CONV2D_DSP_EXPAND("r6", "r7")
+        CONV2D_DSP_EXPAND("r8", "r7")
+        "bge 2b\n"
+        "3:\n"
+        "adds r12, r12, #4\n"
+        "blt 4f\n"
+        "ldr r6, [r0], #4\n"
+        "sub r12, r12, #4\n"
+        CONV2D_DSP_EXPAND("r6", "r7")
+        "4:\n"
+        "adds r12, r12, #4\n"
+        "beq 6f\n"
+        "5:\n"
+        "ldrb r6, [r0], #1\n"
+        "strb r6, [r5], #1\n"
+        "subs r12, r12, #1\n"
+        "bne 5b\n"
+        "6:\n"
+        "add r0, r0, r3\n"
+        "subs r2, r2, #1\n"
+        "bne 1b\n"
+        "mov r0, r4\n"
+        "pop {r4-r8, pc}\n");
+}
+#else
 static uint32_t *conv2d_dsp_expand(const int8_t *from, int32_t n, int32_t rows, int32_t pitch, uint32_t *x, int8_t *rests) {
-    do {
-        const int8_t *const next = from + pitch;
-        int32_t left = n;
-        for (; left >= 8; left -= 8) {
-            const uint32_t word0 = edgeq_dsp_load4(from), word1 = edgeq_dsp_load4(from + 4);
-            from += 8;
-            x = conv2d_dsp_step(word1, conv2d_dsp_step(word0, x));
+    for (; rows > 0; rows--) {
+        for (int32_t i = 0; i < n / 4; i++) {
+            x = conv2d_dsp_step(edgeq_dsp_load4(from + 4 * i), x);
         }
-        if (left >= 4) {
-            x = conv2d_dsp_step(edgeq_dsp_load4(from), x);
-            from += 4;
-            left -= 4;
+        for (int32_t i = n / 4 * 4; i < n; i++) {
+            *rests++ = from[i];
         }
-        for (; left > 0; left--) {
-            *rests++ = *from++;
-        }
-        from = next;
-        rows--;
-    } while (rows > 0);
+        from += pitch;
+    }
     return x;
+}
+#endif
+
+/* The first n < 4 bytes of a row as a word. */
+static inline uint32_t conv2d_dsp_load(const int8_t *from, int32_t n) {
+    uint32_t word = 0;
+    while (n > 0) {
+        n--;
+        word = word << 8 | (uint8_t)from[n];
+    }
+    return word;
+}
+
+/* The steps of three pixels of n bytes. */
+static inline void conv2d_dsp_expand_pixels(const int8_t *const *pixel, int32_t n, uint32_t *x) {
+    const int8_t *from0 = pixel[0], *from1 = pixel[1], *from2 = pixel[2];
+    for (; n >= 4; n -= 4) {
+        const uint32_t word0 = edgeq_dsp_load4(from0), word1 = edgeq_dsp_load4(from1), word2 = edgeq_dsp_load4(from2);
+        from0 += 4;
+        from1 += 4;
+        from2 += 4;
+        conv2d_dsp_step(word0, x);
+        conv2d_dsp_step(word1, x + 1);
+        x = conv2d_dsp_step(word2, x + 2) - 2;
+    }
+    if (n > 0) {
+        conv2d_dsp_step(conv2d_dsp_load(from0, n), x);
+        conv2d_dsp_step(conv2d_dsp_load(from1, n), x + 1);
+        conv2d_dsp_step(conv2d_dsp_load(from2, n), x + 2);
+    }
 }
 
 EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
@@ -237,22 +304,22 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
     const int32_t pixels = w->out_h * w->out_w;
     const int32_t column = w->stride_w * p->in_c, row = w->stride_h * w->in_w * p->in_c - w->out_w * column;
     uint32_t *const x = (uint32_t *)scratch;
-    int8_t *const rests = (int8_t *)(x + 2 * CONV2D_DSP_LANES * p->steps);
     int32_t left = w->out_w; /* in the row */
     for (int32_t i = 0; i < pixels; i += CONV2D_DSP_LANES) {
         const int32_t n = pixels - i < CONV2D_DSP_LANES ? pixels - i : CONV2D_DSP_LANES;
-        for (int32_t k = 0; k < n; k++) {
-            uint32_t *const end = conv2d_dsp_expand(in, p->in_c, 1, 0, x + k, rests);
-            if (p->rest_steps > 0) {
-                conv2d_dsp_step(edgeq_dsp_load4(rests), end);
+        const int8_t *pixel[CONV2D_DSP_LANES];
+        for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
+            pixel[k] = in;
+            if (k + 1 < n || n == CONV2D_DSP_LANES) { /* of fewer the last stands for those that are not there */
+                in += column;
+                left--;
             }
-            in += column;
-            left--;
             if (left == 0) {
                 in += row;
                 left = w->out_w;
             }
         }
+        conv2d_dsp_expand_pixels(pixel, p->in_c, x);
         conv2d_dsp_pixels(p, x, n, out + i * p->out_c);
     }
     edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
