@@ -1,26 +1,113 @@
 #include "edgeq_depthwise_conv2d.h"
 #include "edgeq_dsp.h"
 
-/* What computing a channel needs to know of its plane, in the order in which the assembly reads it. A plane holds lines
- * of int16, padding included; its line 0 is the first output row's first. */
+/* A block of the output is computed from lines of int16 in scratch, padding included: of each line of the input those of
+ * four channels. All have one length, so that assembly knows the distances. */
+enum {
+    DEPTHWISE_DSP_CHANNELS = 4,
+    DEPTHWISE_DSP_WORDS = 14,                                         /* of a channel's line: 28 columns */
+    DEPTHWISE_DSP_LINE = DEPTHWISE_DSP_CHANNELS * DEPTHWISE_DSP_WORDS /* words between lines */
+};
+
+/* How lines of the input become lines in scratch, in the order in which the assembly reads it. */
 typedef struct {
-    int32_t shift, out_column, bias;
-    int32_t pairs, line;        /* outputs of a row by twos; bytes between lines */
-    int32_t line_step, out_row; /* bytes between output rows: in the plane, in the output */
-    int32_t odd, rows;          /* outputs of a row beyond pairs; output rows */
-} depthwise_dsp_plane;
+    uint32_t pad;        /* four bytes of it */
+    int32_t column, row; /* bytes between columns, between rows of the input */
+    int32_t pairs;       /* of columns, each a word */
+    int32_t ends;        /* bit 0: before them a word that begins with padding; bit 1: after them one that ends with it */
+    int32_t lines;
+} depthwise_dsp_fill;
+
+/* A block of the output, in the order in which the assembly reads it. It is computed by two rows and two columns. Of an odd
+ * number the last row or column is computed with another, which is written first and to the same place. */
+typedef struct {
+    int32_t row, column;         /* bytes between rows, between columns; column is 0 where there is but one */
+    int32_t pairs, odd;          /* columns by twos, at least 1, and whether one follows */
+    int32_t row_pairs, last_row; /* rows by twos, rounded up; row, or 0 where the last stands alone */
+    const int32_t *bias;         /* [4] */
+    const uint8_t *shift;        /* [4] */
+    const int8_t *weight;        /* [4][9] */
+} depthwise_dsp_block;
 
 #if EDGEQ_DSP_ASM
-/* Saves what is called for; leaves shift, out_column and bias at sp, line and output at sp + 12, odd, rows and plane. */
+/* Two columns of four channels, r12 and lr, to four lines. */
+#define DEPTHWISE_DSP_SPREAD \
+    "pkhbt r8, r12, lr, lsl #16\n" \
+    "pkhtb r12, lr, r12, asr #16\n" \
+    "sxtb16 lr, r8\n" \
+    "sxtb16 r8, r8, ror #8\n" \
+    "str lr, [r11], #4\n" \
+    "str r8, [r11, #52]\n" \
+    "sxtb16 lr, r12\n" \
+    "sxtb16 r12, r12, ror #8\n" \
+    "str lr, [r11, #108]\n" \
+    "str r12, [r11, #164]\n"
+
+__attribute__((naked, noinline)) static void depthwise_dsp_expand(
+    const depthwise_dsp_fill *fill __attribute__((unused)), const int8_t *in __attribute__((unused)),
+    uint32_t *x __attribute__((unused))) {
+    __asm__(
+        ".syntax unified\n"
+        "push {r4-r11, lr}\n"
+        "ldm r0, {r3-r7, r9}\n" /* pad, column, row, pairs, ends, lines */
+        "1:\n"
+        "mov r10, r1\n"
+        "mov r11, r2\n"
+        "tst r7, #1\n"
+        "beq 2f\n"
+        "mov r12, r3\n"
+        "ldr lr, [r10]\n"
+        "add r10, r10, r4\n"
+        DEPTHWISE_DSP_SPREAD
+        "2:\n"
+        "movs r0, r6\n"
+        "beq 4f\n"
+        "3:\n"
+        "ldr r12, [r10]\n"
+        "ldr lr, [r10, r4]\n"
+        "add r10, r10, r4, lsl #1\n"
+        DEPTHWISE_DSP_SPREAD
+        "subs r0, r0, #1\n"
+        "bne 3b\n"
+        "4:\n"
+        "tst r7, #2\n"
+        "beq 5f\n"
+        "ldr r12, [r10]\n"
+        "mov lr, r3\n"
+        DEPTHWISE_DSP_SPREAD
+        "5:\n"
+        "add r1, r1, r5\n"
+        "add r2, r2, #224\n"
+        "subs r9, r9, #1\n"
+        "bne 1b\n"
+        "pop {r4-r11, pc}\n");
+}
+
+/* sp + 0: shift, column, end of the pairs, row, bias; + 20: block, x, out; + 32: x and out of the next rows, rows by twos
+ * left, channel. */
 #define DEPTHWISE_DSP_ENTER \
     ".syntax unified\n" \
     "push {r4-r11, lr}\n" \
-    "ldr r12, [r0, #32]\n" \
-    "push {r0, r12}\n" \
-    "ldr r12, [r0, #28]\n" \
+    "mov r12, #0\n" \
     "push {r2, r3, r12}\n" \
-    "ldm r0, {r4-r6}\n" \
-    "push {r4-r6}\n"
+    "push {r0-r3}\n" \
+    "sub sp, sp, #20\n" \
+    "1:\n" /* a channel */ \
+    "ldrd r12, r10, [sp, #20]\n" \
+    "ldr r11, [sp, #28]\n" \
+    "ldr lr, [sp, #44]\n" \
+    "strd r10, r11, [sp, #32]\n" \
+    "ldr r10, [r12, #16]\n" \
+    "str r10, [sp, #40]\n" \
+    "ldr r4, [r12, #24]\n" \
+    "ldr r5, [r12, #28]\n" \
+    "ldr r1, [r12, #32]\n" \
+    "ldr r4, [r4, lr, lsl #2]\n" \
+    "str r4, [sp, #16]\n" \
+    "ldrb r5, [r5, lr]\n" \
+    "str r5, [sp]\n" \
+    "add r1, r1, lr\n" \
+    "add r1, r1, lr, lsl #3\n"
 
 /* Loads a row of weights and makes words of the first and second, and of the second and third. */
 #define DEPTHWISE_DSP_WEIGHTS(a, b, at) \
@@ -30,251 +117,236 @@ typedef struct {
     "pkhbt " a ", " a ", r3, lsl #16\n" \
     "pkhbt " b ", r3, " b ", lsl #16\n"
 
-/* Starts a row: r0 the plane, r1 the output, r2 pairs, r3 bytes between lines. */
-#define DEPTHWISE_DSP_ROW \
-    "1:\n" \
-    "ldr r12, [sp, #24]\n" \
-    "ldrd r0, r1, [sp, #12]\n" \
-    "ldrd r2, r3, [r12, #12]\n" \
-    "ldrd r10, r11, [r12, #20]\n" \
-    "add r10, r10, r0\n" \
-    "add r11, r11, r1\n" \
-    "strd r10, r11, [sp, #12]\n" \
-    "cmp r2, #0\n" \
-    "beq 3f\n"
+/* Starts two rows: r0: x, r1: out. rows: bytes of their lines; shift: of bytes of x for two columns. */
+#define DEPTHWISE_DSP_ROWS(rows, shift) \
+    "2:\n" \
+    "ldr r12, [sp, #20]\n" \
+    "ldrd r0, r1, [sp, #32]\n" \
+    "ldr lr, [sp, #40]\n" \
+    "ldm r12, {r2, r3, r10}\n" \
+    "add r11, r1, r2, lsl #1\n" \
+    "str r11, [sp, #36]\n" \
+    "add r11, r0, #" rows "\n" \
+    "str r11, [sp, #32]\n" \
+    "add r10, r0, r10, lsl #" shift "\n" \
+    "strd r3, r10, [sp, #4]\n" \
+    "subs lr, lr, #1\n" \
+    "str lr, [sp, #40]\n" \
+    "it eq\n" \
+    "ldreq r2, [r12, #20]\n" \
+    "str r2, [sp, #12]\n" \
+    "3:\n" \
+    "ldr r11, [sp, #16]\n"
 
-#define DEPTHWISE_DSP_WRITE_PAIR \
+/* One row of weights, w12 the second and third, of two outputs; x: r12, lr. from0, from1: what is added to. */
+#define DEPTHWISE_DSP_MAC1(out0, from0, out1, from1, w01, w12) \
+    "smlad " out0 ", r12, " w01 ", " from0 "\n" \
+    "smlatb " out1 ", r12, " w01 ", " from1 "\n" \
+    "smlabt " out0 ", lr, " w12 ", " out0 "\n" \
+    "smlad " out1 ", lr, " w12 ", " out1 "\n"
+
+/* The same for stride 2; x: r9, r12, lr; w2 with half, b or t: the third weight. */
+#define DEPTHWISE_DSP_MAC2(out0, from0, out1, from1, w01, half, w2) \
+    "smlad " out0 ", r9, " w01 ", " from0 "\n" \
+    "smlad " out1 ", r12, " w01 ", " from1 "\n" \
+    "smlab" half " " out0 ", r12, " w2 ", " out0 "\n" \
+    "smlab" half " " out1 ", lr, " w2 ", " out1 "\n"
+
+/* bytes: of x for two columns. */
+#define DEPTHWISE_DSP_LEAVE(bytes) \
     "ldrd r12, lr, [sp]\n" \
+    "asr r2, r2, r12\n" \
+    "asr r3, r3, r12\n" \
     "asr r10, r10, r12\n" \
     "asr r11, r11, r12\n" \
+    "ssat r2, #8, r2\n" \
+    "ssat r3, #8, r3\n" \
     "ssat r10, #8, r10\n" \
     "ssat r11, #8, r11\n" \
-    "strb r10, [r1]\n" \
-    "strb r11, [r1, lr]\n" \
+    "ldr r12, [sp, #12]\n" \
+    "add r12, r12, r1\n" \
+    "strb r11, [r12, lr]\n" \
+    "strb r10, [r12]\n" \
+    "strb r3, [r1, lr]\n" \
+    "strb r2, [r1]\n" \
+    "ldr r12, [sp, #8]\n" \
     "add r1, r1, lr, lsl #1\n" \
-    "subs r2, r2, #1\n" \
-    "bne 2b\n" \
-    "3:\n" \
-    "ldr r2, [sp, #20]\n" \
-    "cmp r2, #0\n" \
+    "cmp r0, r12\n" \
+    "bne 3b\n" \
+    "ldr r12, [sp, #20]\n" \
+    "ldr r12, [r12, #12]\n" /* odd */ \
+    "cmp lr, #0\n" \
+    "it ne\n" \
+    "cmpne r12, #0\n" \
     "beq 4f\n" \
-    "ldr r10, [sp, #8]\n"
-
-#define DEPTHWISE_DSP_WRITE_LAST \
-    "ldr r12, [sp]\n" \
-    "asr r10, r10, r12\n" \
-    "ssat r10, #8, r10\n" \
-    "strb r10, [r1]\n" \
+    "mov r10, #0\n" \
+    "add r11, r0, #" bytes "\n" \
+    "strd r10, r11, [sp, #4]\n" \
+    "b 3b\n" \
     "4:\n" \
-    "ldr r2, [sp, #28]\n" \
-    "subs r2, r2, #1\n" \
-    "str r2, [sp, #28]\n" \
+    "ldr r12, [sp, #40]\n" \
+    "cmp r12, #0\n" \
+    "bne 2b\n" \
+    "ldrd r10, r11, [sp, #24]\n" \
+    "ldr lr, [sp, #44]\n" \
+    "add r10, r10, #56\n" \
+    "add r11, r11, #1\n" \
+    "strd r10, r11, [sp, #24]\n" \
+    "add lr, lr, #1\n" \
+    "str lr, [sp, #44]\n" \
+    "cmp lr, #4\n" \
     "bne 1b\n" \
-    "add sp, sp, #32\n" \
+    "add sp, sp, #48\n" \
     "pop {r4-r11, pc}\n"
 
-/* One channel with stride 1, two outputs at a time. weight: its nine taps. */
+/* Four channels with stride 1. */
 __attribute__((naked, noinline)) static void depthwise_dsp_stride1(
-    const depthwise_dsp_plane *plane __attribute__((unused)), const int8_t *weight __attribute__((unused)),
-    const uint32_t *x __attribute__((unused)), int8_t *out __attribute__((unused))) {
+    const depthwise_dsp_block *block __attribute__((unused)), const uint32_t *x __attribute__((unused)),
+    int8_t *out __attribute__((unused))) {
     __asm__(DEPTHWISE_DSP_ENTER
         DEPTHWISE_DSP_WEIGHTS("r4", "r5", "0")
         DEPTHWISE_DSP_WEIGHTS("r6", "r7", "3")
         DEPTHWISE_DSP_WEIGHTS("r8", "r9", "6")
-        DEPTHWISE_DSP_ROW
-        "2:\n"
+        DEPTHWISE_DSP_ROWS("448", "2")
         "ldrd r12, lr, [r0], #4\n"
-        "ldr r10, [sp, #8]\n"
-        "mov r11, r10\n"
-        "smlad r10, r12, r4, r10\n"
-        "smlatb r11, r12, r4, r11\n"
-        "smlabt r10, lr, r5, r10\n"
-        "smlad r11, lr, r5, r11\n"
-        "add r12, r0, r3\n"
-        "ldrd r12, lr, [r12, #-4]\n"
-        "smlad r10, r12, r6, r10\n"
-        "smlatb r11, r12, r6, r11\n"
-        "smlabt r10, lr, r7, r10\n"
-        "smlad r11, lr, r7, r11\n"
-        "add r12, r0, r3, lsl #1\n"
-        "ldrd r12, lr, [r12, #-4]\n"
-        "smlad r10, r12, r8, r10\n"
-        "smlatb r11, r12, r8, r11\n"
-        "smlabt r10, lr, r9, r10\n"
-        "smlad r11, lr, r9, r11\n"
-        DEPTHWISE_DSP_WRITE_PAIR
-        "ldrd r12, lr, [r0]\n"
-        "smlad r10, r12, r4, r10\n"
-        "smlabt r10, lr, r5, r10\n"
-        "add r12, r0, r3\n"
-        "ldrd r12, lr, [r12]\n"
-        "smlad r10, r12, r6, r10\n"
-        "smlabt r10, lr, r7, r10\n"
-        "add r12, r0, r3, lsl #1\n"
-        "ldrd r12, lr, [r12]\n"
-        "smlad r10, r12, r8, r10\n"
-        "smlabt r10, lr, r9, r10\n"
-        DEPTHWISE_DSP_WRITE_LAST);
+        DEPTHWISE_DSP_MAC1("r2", "r11", "r3", "r11", "r4", "r5")
+        "ldrd r12, lr, [r0, #220]\n"
+        DEPTHWISE_DSP_MAC1("r2", "r2", "r3", "r3", "r6", "r7")
+        DEPTHWISE_DSP_MAC1("r10", "r11", "r11", "r11", "r4", "r5")
+        "ldrd r12, lr, [r0, #444]\n"
+        DEPTHWISE_DSP_MAC1("r2", "r2", "r3", "r3", "r8", "r9")
+        DEPTHWISE_DSP_MAC1("r10", "r10", "r11", "r11", "r6", "r7")
+        "ldrd r12, lr, [r0, #668]\n"
+        DEPTHWISE_DSP_MAC1("r10", "r10", "r11", "r11", "r8", "r9")
+        DEPTHWISE_DSP_LEAVE("4"));
 }
 
-/* One channel with stride 2, two outputs at a time. */
+/* Loads columns at r0 + at. */
+#define DEPTHWISE_DSP_LOAD(at) \
+    "ldr r9, [r0, #" at "]\n" \
+    "ldr r12, [r0, #" at " + 4]\n" \
+    "ldr lr, [r0, #" at " + 8]\n"
+
+/* Four channels with stride 2. */
 __attribute__((naked, noinline)) static void depthwise_dsp_stride2(
-    const depthwise_dsp_plane *plane __attribute__((unused)), const int8_t *weight __attribute__((unused)),
-    const uint32_t *x __attribute__((unused)), int8_t *out __attribute__((unused))) {
+    const depthwise_dsp_block *block __attribute__((unused)), const uint32_t *x __attribute__((unused)),
+    int8_t *out __attribute__((unused))) {
     __asm__(DEPTHWISE_DSP_ENTER
         DEPTHWISE_DSP_WEIGHTS("r4", "r7", "0")
         DEPTHWISE_DSP_WEIGHTS("r5", "r8", "3")
         DEPTHWISE_DSP_WEIGHTS("r6", "r9", "6")
         "pkhtb r7, r8, r7, asr #16\n" /* the third weights of rows 0 and 1 */
         "mov r8, r9\n"
-        DEPTHWISE_DSP_ROW
-        "2:\n"
-        "ldm r0, {r9, r12, lr}\n"
-        "ldr r10, [sp, #8]\n"
-        "mov r11, r10\n"
-        "smlad r10, r9, r4, r10\n"
-        "smlad r11, r12, r4, r11\n"
-        "smlabb r10, r12, r7, r10\n"
-        "smlabb r11, lr, r7, r11\n"
-        "add r9, r0, r3\n"
-        "ldm r9, {r9, r12, lr}\n"
-        "smlad r10, r9, r5, r10\n"
-        "smlad r11, r12, r5, r11\n"
-        "smlabt r10, r12, r7, r10\n"
-        "smlabt r11, lr, r7, r11\n"
-        "add r9, r0, r3, lsl #1\n"
-        "ldm r9, {r9, r12, lr}\n"
-        "smlad r10, r9, r6, r10\n"
-        "smlad r11, r12, r6, r11\n"
-        "smlabt r10, r12, r8, r10\n"
-        "smlabt r11, lr, r8, r11\n"
+        DEPTHWISE_DSP_ROWS("896", "3")
+        DEPTHWISE_DSP_LOAD("0")
+        DEPTHWISE_DSP_MAC2("r2", "r11", "r3", "r11", "r4", "b", "r7")
+        DEPTHWISE_DSP_LOAD("224")
+        DEPTHWISE_DSP_MAC2("r2", "r2", "r3", "r3", "r5", "t", "r7")
+        DEPTHWISE_DSP_LOAD("448")
+        DEPTHWISE_DSP_MAC2("r2", "r2", "r3", "r3", "r6", "t", "r8")
+        DEPTHWISE_DSP_MAC2("r10", "r11", "r11", "r11", "r4", "b", "r7")
+        DEPTHWISE_DSP_LOAD("672")
+        DEPTHWISE_DSP_MAC2("r10", "r10", "r11", "r11", "r5", "t", "r7")
+        DEPTHWISE_DSP_LOAD("896")
+        DEPTHWISE_DSP_MAC2("r10", "r10", "r11", "r11", "r6", "t", "r8")
         "add r0, r0, #8\n"
-        DEPTHWISE_DSP_WRITE_PAIR
-        "ldrd r12, lr, [r0]\n"
-        "smlad r10, r12, r4, r10\n"
-        "smlabb r10, lr, r7, r10\n"
-        "add r12, r0, r3\n"
-        "ldrd r12, lr, [r12]\n"
-        "smlad r10, r12, r5, r10\n"
-        "smlabt r10, lr, r7, r10\n"
-        "add r12, r0, r3, lsl #1\n"
-        "ldrd r12, lr, [r12]\n"
-        "smlad r10, r12, r6, r10\n"
-        "smlabt r10, lr, r8, r10\n"
-        DEPTHWISE_DSP_WRITE_LAST);
+        DEPTHWISE_DSP_LEAVE("8"));
 }
 #else
-static void depthwise_dsp_channel(const depthwise_dsp_plane *plane, const int8_t *weight, const uint32_t *x, int8_t *out,
-                                  int32_t stride) {
-    const int32_t line = plane->line / 4;
-    for (int32_t y = 0; y < plane->rows; y++) {
-        for (int32_t i = 0; i < 2 * plane->pairs + plane->odd; i++) {
-            int32_t acc = plane->bias;
-            for (int32_t t = 0; t < 9; t++) {
-                const int32_t column = i * stride + t % 3;
-                const uint32_t word = x[t / 3 * line + column / 2];
-                acc += weight[t] * (int16_t)(uint16_t)(column % 2 != 0 ? word >> 16 : word);
+static void depthwise_dsp_expand(const depthwise_dsp_fill *fill, const int8_t *in, uint32_t *x) {
+    const int32_t before = fill->ends & 1, columns = before + 2 * fill->pairs + (fill->ends >> 1);
+    for (int32_t line = 0; line < fill->lines; line++) {
+        for (int32_t i = 0; i < columns + columns % 2; i += 2) {
+            for (int32_t c = 0; c < DEPTHWISE_DSP_CHANNELS; c++) {
+                const int8_t pad = (int8_t)(uint8_t)fill->pad;
+                const int8_t *from = in + (i - before) * fill->column + c;
+                const int32_t first = i < before ? pad : from[0], second = i + 1 == columns ? pad : from[fill->column];
+                x[c * DEPTHWISE_DSP_WORDS + i / 2] = edgeq_dsp_bottoms((uint32_t)first, (uint32_t)second);
             }
-            out[i * plane->out_column] = edgeq_dsp_saturate(acc >> plane->shift);
         }
-        x += plane->line_step / 4;
-        out += plane->out_row;
+        in += fill->row;
+        x += DEPTHWISE_DSP_LINE;
     }
 }
 
-static void depthwise_dsp_stride1(const depthwise_dsp_plane *plane, const int8_t *weight, const uint32_t *x, int8_t *out) {
-    depthwise_dsp_channel(plane, weight, x, out, 1);
+static int8_t depthwise_dsp_output(const depthwise_dsp_block *block, const uint32_t *x, int32_t channel, int32_t column) {
+    int32_t acc = block->bias[channel];
+    for (int32_t t = 0; t < 9; t++) {
+        const uint32_t word = x[t / 3 * DEPTHWISE_DSP_LINE + channel * DEPTHWISE_DSP_WORDS + (column + t % 3) / 2];
+        acc += block->weight[9 * channel + t] * (int16_t)(uint16_t)((column + t % 3) % 2 != 0 ? word >> 16 : word);
+    }
+    return edgeq_dsp_saturate(acc >> block->shift[channel]);
 }
 
-static void depthwise_dsp_stride2(const depthwise_dsp_plane *plane, const int8_t *weight, const uint32_t *x, int8_t *out) {
-    depthwise_dsp_channel(plane, weight, x, out, 2);
+static void depthwise_dsp_channels(const depthwise_dsp_block *block, const uint32_t *x, int8_t *out, int32_t stride) {
+    for (int32_t c = 0; c < DEPTHWISE_DSP_CHANNELS; c++) {
+        for (int32_t y = 0; y < block->row_pairs; y++) {
+            const uint32_t *const line = x + 2 * y * stride * DEPTHWISE_DSP_LINE;
+            const int32_t row = y + 1 < block->row_pairs ? block->row : block->last_row;
+            for (int32_t i = 0; i < block->pairs + block->odd; i++) {
+                const int32_t column = i < block->pairs ? block->column : 0;
+                int8_t *const to = out + 2 * (y * block->row + i * block->column) + c;
+                for (int32_t k = 3; k >= 0; k--) {
+                    to[k / 2 * row + k % 2 * column] = depthwise_dsp_output(
+                        block, line + k / 2 * stride * DEPTHWISE_DSP_LINE, c, (2 * i + k % 2) * stride);
+                }
+            }
+        }
+    }
+}
+
+static void depthwise_dsp_stride1(const depthwise_dsp_block *block, const uint32_t *x, int8_t *out) {
+    depthwise_dsp_channels(block, x, out, 1);
+}
+
+static void depthwise_dsp_stride2(const depthwise_dsp_block *block, const uint32_t *x, int8_t *out) {
+    depthwise_dsp_channels(block, x, out, 2);
 }
 #endif
 
-/* Two int16 as a word. */
-static inline uint32_t depthwise_dsp_word(int32_t first, int32_t second) {
-    return (uint32_t)(uint16_t)first | (uint32_t)second << 16;
-}
-
-/* Two channels of two pixels. */
-static inline uint32_t depthwise_dsp_load22(const int8_t *first, const int8_t *second) {
-    uint16_t pixel0, pixel1;
-    memcpy(&pixel0, first, 2);
-    memcpy(&pixel1, second, 2);
-    return pixel0 | (uint32_t)pixel1 << 16;
-}
-
-/* Which words of a line hold pixels of the input: one that begins with padding or none, pairs, one that ends so or none. */
+/* What of a block's lines, or columns, is inside the input. */
 typedef struct {
-    int32_t left, pairs, right;
-} depthwise_dsp_words;
+    int32_t before, from, n; /* padding before; the first inside, how many */
+} depthwise_dsp_range;
 
-/* One line of two channels into two planes. in: the two channels of its first pixel. */
-static inline void depthwise_dsp_line(const depthwise_dsp_words *words, int32_t step, int32_t pad, const int8_t *in,
-                                      uint32_t *a, uint32_t *b) {
-    if (words->left != 0) {
-        *a++ = depthwise_dsp_word(pad, in[0]);
-        *b++ = depthwise_dsp_word(pad, in[1]);
-        in += step;
-    }
-    int32_t n = words->pairs;
-    for (; n >= 2; n -= 2) {
-        const uint32_t word0 = depthwise_dsp_load22(in, in + step);
-        in += 2 * step;
-        const uint32_t word1 = depthwise_dsp_load22(in, in + step);
-        in += 2 * step;
-        a[0] = edgeq_dsp_even(word0);
-        b[0] = edgeq_dsp_odd(word0);
-        a[1] = edgeq_dsp_even(word1);
-        b[1] = edgeq_dsp_odd(word1);
-        a += 2;
-        b += 2;
-    }
-    if (n > 0) {
-        const uint32_t word = depthwise_dsp_load22(in, in + step);
-        in += 2 * step;
-        *a++ = edgeq_dsp_even(word);
-        *b++ = edgeq_dsp_odd(word);
-    }
-    if (words->right != 0) {
-        *a = depthwise_dsp_word(in[0], pad);
-        *b = depthwise_dsp_word(in[1], pad);
-    }
+/* n outputs from `first` on; pad: before the input, size: of the input. */
+static depthwise_dsp_range depthwise_dsp_inside(int32_t first, int32_t n, int32_t stride, int32_t pad, int32_t size) {
+    const int32_t begin = first * stride - pad, end = begin + (n - 1) * stride + 3;
+    const int32_t from = begin > 0 ? begin : 0, to = end < size ? end : size;
+    const depthwise_dsp_range inside = {from - begin, from, to > from ? to - from : 0};
+    return inside;
 }
 
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out,
                                                  void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t left = w->pad_left % 2, pixels = w->in_w - left;
-    const depthwise_dsp_words words = {left, pixels / 2, pixels % 2};
-    const int32_t plane_words = ((p->band - 1) * w->stride_h + 3) * p->line;
-    uint32_t *const a = (uint32_t *)scratch, *const b = a + plane_words;
-    depthwise_dsp_plane plane;
-    plane.out_column = p->out_column;
-    plane.out_row = p->out_row;
-    plane.pairs = w->out_w / 2;
-    plane.odd = w->out_w % 2;
-    plane.line = 4 * p->line;
-    plane.line_step = 4 * p->line * w->stride_h;
-    for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
-        plane.rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
-        const int32_t top = oy * w->stride_h - w->pad_top, end = top + (plane.rows - 1) * w->stride_h + 3;
-        const int32_t from = top > 0 ? top : 0, to = end < w->in_h ? end : w->in_h;
-        for (int32_t k = 0; k < 2 * plane_words; k++) { /* padding, which stays for all channels */
-            a[k] = depthwise_dsp_word(p->pad_value, p->pad_value);
-        }
-        for (int32_t c0 = 0; c0 < p->channels; c0 += 2) {
-            const int32_t c = c0 + 1 < p->channels ? c0 : c0 - 1; /* the last of an odd number with the one before */
-            int32_t at = (from - top) * p->line + w->pad_left / 2;
-            for (int32_t y = from; y < to; y++) {
-                depthwise_dsp_line(&words, p->in_column, p->pad_value, in + y * p->in_row + c, a + at, b + at);
-                at += p->line;
+    const uint32_t pad = edgeq_dsp_bottoms((uint32_t)p->pad_value, (uint32_t)p->pad_value);
+    uint32_t *const x = (uint32_t *)scratch;
+    for (int32_t ox = 0; ox < w->out_w; ox += p->strip) {
+        const int32_t columns = w->out_w - ox < p->strip ? w->out_w - ox : p->strip;
+        const depthwise_dsp_range across = depthwise_dsp_inside(ox, columns, w->stride_w, w->pad_left, w->in_w);
+        const int32_t begins = across.before % 2, rest = across.n - begins;
+        for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
+            const int32_t rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
+            const depthwise_dsp_range down = depthwise_dsp_inside(oy, rows, w->stride_h, w->pad_top, w->in_h);
+            const depthwise_dsp_fill fill = {edgeq_dsp_all4(p->pad_value), p->in_column, p->in_row, rest / 2,
+                                             begins + rest % 2 * 2, down.n};
+            depthwise_dsp_block block = {p->out_row, columns > 1 ? p->out_column : 0, columns > 1 ? columns / 2 : 1,
+                                         columns > 1 ? columns % 2 : 0, (rows + 1) / 2, rows % 2 != 0 ? 0 : p->out_row, 0, 0, 0};
+            const int8_t *const from = in + down.from * p->in_row + across.from * p->in_column;
+            int8_t *const to = out + oy * p->out_row + ox * p->out_column;
+            for (int32_t k = 0; k < p->lines * DEPTHWISE_DSP_LINE; k++) { /* padding, which stays for all channels */
+                x[k] = pad;
             }
-            for (int32_t k = 0; k < 2; k++) {
-                plane.bias = p->bias[c + k];
-                plane.shift = p->shift[c + k];
-                (w->stride_w == 1 ? depthwise_dsp_stride1 : depthwise_dsp_stride2)(
-                    &plane, p->weight + 9 * (c + k), k == 0 ? a : b, out + oy * p->out_row + c + k);
+            for (int32_t c0 = 0; c0 < p->channels; c0 += DEPTHWISE_DSP_CHANNELS) {
+                const int32_t last = p->channels - DEPTHWISE_DSP_CHANNELS, c = c0 < last ? c0 : last;
+                if (across.n > 0 && down.n > 0) {
+                    depthwise_dsp_expand(&fill, from + c, x + down.before * DEPTHWISE_DSP_LINE + across.before / 2);
+                }
+                block.bias = p->bias + c;
+                block.shift = p->shift + c;
+                block.weight = p->weight + 9 * c;
+                (w->stride_w == 1 ? depthwise_dsp_stride1 : depthwise_dsp_stride2)(&block, x, to + c);
             }
         }
     }
