@@ -61,7 +61,7 @@ class Conv2dDspKernel(Conv2dKernel):
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
         steps, rest_steps = self.steps(node.op)
-        return int(8 * LANES * steps + 4 * rest_steps + 2 * node.op.weight[0, 0].size)
+        return int(8 * LANES * steps + 4 * rest_steps + node.op.weight[0].size)
 
     def cost(self, node: Node) -> float:
         op = node.op

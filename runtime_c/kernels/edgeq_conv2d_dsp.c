@@ -15,16 +15,29 @@ typedef struct {
  * x: for each step of four taps the even int16s of pixels 0, 1, 2, then the odd ones. w: the packed weights. Writes the
  * channels saturated to int8, or their sums where they are marked as a part; returns the weights after those read. */
 #if EDGEQ_DSP_ASM
-/* r2-r4: a word of three pixels; r5: weights of the first channel, `w` of both, then of the second. r7-r12: sums. */
+/* r2-r4: a word of three pixels; w: weights of both channels, then of the second, r5: of the first. r7-r12: sums. */
 #define CONV2D_DSP_MAC(w) \
+    "ldmia.w r0!, {r2-r4}\n" \
     "sxtb16 r5, " w "\n" \
     "sxtb16 " w ", " w ", ror #8\n" \
-    "smlad r7, r5, r2, r7\n" \
-    "smlad r9, r5, r3, r9\n" \
     "smlad r11, r5, r4, r11\n" \
-    "smlad r8, " w ", r2, r8\n" \
+    "smlad r12, " w ", r4, r12\n" \
+    "smlad r9, r5, r3, r9\n" \
     "smlad r10, " w ", r3, r10\n" \
-    "smlad r12, " w ", r4, r12\n"
+    "smlad r7, r5, r2, r7\n" \
+    "smlad r8, " w ", r2, r8\n"
+
+/* The same where sums begin as the biases r7 and r8. */
+#define CONV2D_DSP_FIRST_MAC(w) \
+    "ldmia.w r0!, {r2-r4}\n" \
+    "sxtb16 r5, " w "\n" \
+    "sxtb16 " w ", " w ", ror #8\n" \
+    "smlad r11, r5, r4, r7\n" \
+    "smlad r12, " w ", r4, r8\n" \
+    "smlad r9, r5, r3, r7\n" \
+    "smlad r10, " w ", r3, r8\n" \
+    "smlad r7, r5, r2, r7\n" \
+    "smlad r8, " w ", r2, r8\n"
 
 /* lr: the shifts in two bytes. */
 #define CONV2D_DSP_WRITE \
@@ -56,8 +69,9 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
     __asm__(
         ".syntax unified\n"
         "push {r4-r11, lr}\n"
-        "rsb r4, r2, #0\n"
-        "and r4, r4, #15\n" /* the loop has 16 steps, and is entered so far inside that they come out right */
+        "sub r4, r2, #1\n" /* the first step is apart */
+        "and r4, r4, #15\n"
+        "rsb r4, r4, #16\n" /* the loop has 16, and is entered so far inside that they come out right */
         "mov r5, #76\n"     /* bytes of a step */
         "adr r6, 2f\n"
         "mla r6, r4, r5, r6\n"
@@ -71,19 +85,17 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "bne 4f\n"
         "1:\n"
         "ldrd r7, r8, [r1], #8\n" /* biases */
-        "ldrd r0, r5, [sp]\n"
-        "mov r9, r7\n"
-        "mov r10, r8\n"
-        "mov r11, r7\n"
-        "mov r12, r8\n"
-        "bx r5\n"
+        "ldr r0, [sp]\n"
+        "ldrd r6, lr, [r1], #8\n"
+        CONV2D_DSP_FIRST_MAC("r6")
+        "ldr r6, [sp, #4]\n"
+        CONV2D_DSP_MAC("lr")
+        "bx r6\n"
         ".balign 4\n"
         "2:\n"
         ".rept 16\n"
         "ldrd r6, lr, [r1], #8\n"
-        "ldmia.w r0!, {r2-r4}\n"
         CONV2D_DSP_MAC("r6")
-        "ldmia.w r0!, {r2-r4}\n"
         CONV2D_DSP_MAC("lr")
         ".endr\n"
         "ldr r5, [sp, #8]\n"
@@ -110,8 +122,12 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "4:\n" /* the beginning of a part but the first */
         "ldr r5, [sp, #20]\n"
         "ldm r5, {r7-r12}\n"
-        "ldrd r0, r5, [sp]\n"
-        "bx r5\n"
+        "ldr r0, [sp]\n"
+        "ldrd r6, lr, [r1], #8\n"
+        CONV2D_DSP_MAC("r6")
+        "ldr r6, [sp, #4]\n"
+        CONV2D_DSP_MAC("lr")
+        "bx r6\n"
         "6:\n" /* the end of the last part */
         CONV2D_DSP_WRITE
         "b 7b\n"
@@ -178,26 +194,15 @@ static const int32_t *conv2d_dsp_pairs_of_one(const uint32_t *x, const int32_t *
     return w;
 }
 
-/* All channels of up to three pixels that lie next to each other in the output. Of an odd number the last two are a run of
- * their own: it writes the last but one again. */
-static void conv2d_dsp_pixels(const edgeq_conv2d_dsp_params *p, const uint32_t *x, int32_t pixels, int8_t *out) {
-    const int32_t odd = p->out_c % 2;
-    conv2d_dsp_target to = {out, p->out_c, 0, 0};
-    if (pixels == CONV2D_DSP_LANES) {
-        const int32_t *rest = conv2d_dsp_pairs(x, p->weight, p->steps, &to);
-        if (odd != 0) {
-            to.out += p->out_c - 2;
-            conv2d_dsp_pairs(x, rest, p->steps, &to);
-        }
-        return;
+/* All channels of three pixels or one. Of an odd number the last two are a run of their own: it writes the last but one
+ * again. */
+static void conv2d_dsp_lanes(const edgeq_conv2d_dsp_params *p, const uint32_t *x, int32_t lanes, conv2d_dsp_target *to) {
+    const int32_t *w = p->weight;
+    for (int32_t run = 0; run <= p->out_c % 2; run++) {
+        to->out += run * (p->out_c - 2);
+        w = lanes == 1 ? conv2d_dsp_pairs_of_one(x, w, p->steps, to->out) : conv2d_dsp_pairs(x, w, p->steps, to);
     }
-    for (int32_t i = 0; i < pixels; i++) {
-        const int32_t *rest = conv2d_dsp_pairs_of_one(x + i, p->weight, p->steps, out);
-        if (odd != 0) {
-            conv2d_dsp_pairs_of_one(x + i, rest, p->steps, out + p->out_c - 2);
-        }
-        out += p->out_c;
-    }
+    to->out += lanes * p->out_c - p->out_c % 2 * (p->out_c - 2);
 }
 
 /* A step of a pixel. */
@@ -207,64 +212,83 @@ static inline uint32_t *conv2d_dsp_step(uint32_t word, uint32_t *x) {
     return x + 2 * CONV2D_DSP_LANES;
 }
 
-/* The steps of `rows` rows of n bytes, which begin `pitch` bytes apart. What a row has beyond whole steps goes to rests.
- * Returns the end of the steps. */
+/* Rows that are expanded, in the order in which the assembly reads it. */
+typedef struct {
+    int32_t n, rows;    /* bytes of a row; rows */
+    int8_t *rests;      /* memory for what rows have beyond whole steps, */
+    int32_t rest_steps; /* expanded in the end as so many steps */
+} conv2d_dsp_rows;
+
+/* Expands rows that begin `pitch` bytes apart. Returns the end of the steps. */
 #if EDGEQ_DSP_ASM
-#define CONV2D_DSP_EXPAND(word, even) \
-    "sxtb16 " even ", " word "\n" \
+#define CONV2D_DSP_EXPAND(word) \
+    "sxtb16 r10, " word "\n" \
     "sxtb16 " word ", " word ", ror #8\n" \
-    "str " even ", [r4], #12\n" \
-    "str " word ", [r4], #12\n"
+    "str r10, [r3], #12\n" \
+    "str " word ", [r3], #12\n"
 
 __attribute__((naked, noinline)) static uint32_t *conv2d_dsp_expand(
-    const int8_t *from __attribute__((unused)), int32_t n __attribute__((unused)), int32_t rows __attribute__((unused)),
-    int32_t pitch __attribute__((unused)), uint32_t *x __attribute__((unused)), int8_t *rests __attribute__((unused))) {
+    const conv2d_dsp_rows *rows __attribute__((unused)), const int8_t *from __attribute__((unused)),
+    int32_t pitch __attribute__((unused)), uint32_t *x __attribute__((unused))) {
     __asm__(
         ".syntax unified\n"
-        "push {r4-r8, lr}\n"
-        "ldrd r4, r5, [sp, #24]\n"
-        "sub r3, r3, r1\n"
+        "push {r4-r10, lr}\n"
+        "ldm r0, {r4-r7}\n" /* n, rows, rests, rest_steps */
+        "mov r8, r6\n"
+        "sub r2, r2, r4\n"
         "1:\n"
-        "subs r12, r1, #8\n"
+        "subs r12, r4, #8\n"
         "blt 3f\n"
         "2:\n"
-        "ldr r6, [r0], #4\n"
-        "ldr r8, [r0], #4\n"
+        "ldr r9, [r1], #4\n"
+        "ldr lr, [r1], #4\n"
         "subs r12, r12, #8\n"
-        CONV2D_DSP_EXPAND("r6", "r7")
-        CONV2D_DSP_EXPAND("r8", "r7")
+        CONV2D_DSP_EXPAND("r9")
+        CONV2D_DSP_EXPAND("lr")
         "bge 2b\n"
         "3:\n"
         "adds r12, r12, #4\n"
         "blt 4f\n"
-        "ldr r6, [r0], #4\n"
+        "ldr r9, [r1], #4\n"
         "sub r12, r12, #4\n"
-        CONV2D_DSP_EXPAND("r6", "r7")
+        CONV2D_DSP_EXPAND("r9")
         "4:\n"
         "adds r12, r12, #4\n"
         "beq 6f\n"
         "5:\n"
-        "ldrb r6, [r0], #1\n"
-        "strb r6, [r5], #1\n"
+        "ldrb r9, [r1], #1\n"
+        "strb r9, [r8], #1\n"
         "subs r12, r12, #1\n"
         "bne 5b\n"
         "6:\n"
-        "add r0, r0, r3\n"
-        "subs r2, r2, #1\n"
+        "add r1, r1, r2\n"
+        "subs r5, r5, #1\n"
         "bne 1b\n"
-        "mov r0, r4\n"
-        "pop {r4-r8, pc}\n");
+        "cmp r7, #0\n"
+        "beq 8f\n"
+        "7:\n"
+        "ldr r9, [r6], #4\n"
+        "subs r7, r7, #1\n"
+        CONV2D_DSP_EXPAND("r9")
+        "bne 7b\n"
+        "8:\n"
+        "mov r0, r3\n"
+        "pop {r4-r10, pc}\n");
 }
 #else
-static uint32_t *conv2d_dsp_expand(const int8_t *from, int32_t n, int32_t rows, int32_t pitch, uint32_t *x, int8_t *rests) {
-    for (; rows > 0; rows--) {
-        for (int32_t i = 0; i < n / 4; i++) {
+static uint32_t *conv2d_dsp_expand(const conv2d_dsp_rows *rows, const int8_t *from, int32_t pitch, uint32_t *x) {
+    int8_t *rest = rows->rests;
+    for (int32_t row = 0; row < rows->rows; row++) {
+        for (int32_t i = 0; i < rows->n / 4; i++) {
             x = conv2d_dsp_step(edgeq_dsp_load4(from + 4 * i), x);
         }
-        for (int32_t i = n / 4 * 4; i < n; i++) {
-            *rests++ = from[i];
+        for (int32_t i = rows->n / 4 * 4; i < rows->n; i++) {
+            *rest++ = from[i];
         }
         from += pitch;
+    }
+    for (int32_t i = 0; i < rows->rest_steps; i++) {
+        x = conv2d_dsp_step(edgeq_dsp_load4(rows->rests + 4 * i), x);
     }
     return x;
 }
@@ -301,26 +325,27 @@ static inline void conv2d_dsp_expand_pixels(const int8_t *const *pixel, int32_t 
 
 EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t pixels = w->out_h * w->out_w;
-    const int32_t column = w->stride_w * p->in_c, row = w->stride_h * w->in_w * p->in_c - w->out_w * column;
+    const int32_t pixels = w->out_h * w->out_w, in_c = p->in_c, out_w = w->out_w;
+    const int32_t column = w->stride_w * in_c, row = w->stride_h * w->in_w * in_c - out_w * column;
     uint32_t *const x = (uint32_t *)scratch;
-    int32_t left = w->out_w; /* in the row */
-    for (int32_t i = 0; i < pixels; i += CONV2D_DSP_LANES) {
-        const int32_t n = pixels - i < CONV2D_DSP_LANES ? pixels - i : CONV2D_DSP_LANES;
-        const int8_t *pixel[CONV2D_DSP_LANES];
-        for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
+    conv2d_dsp_target to = {out, p->out_c, 0, 0};
+    int32_t lanes = CONV2D_DSP_LANES, left = out_w; /* in the row */
+    for (int32_t i = 0; i < pixels; i += lanes) {
+        if (pixels - i < CONV2D_DSP_LANES) {
+            lanes = 1;
+        }
+        const int8_t *pixel[CONV2D_DSP_LANES] = {in, in, in};
+        for (int32_t k = 0; k < lanes; k++) {
             pixel[k] = in;
-            if (k + 1 < n || n == CONV2D_DSP_LANES) { /* of fewer the last stands for those that are not there */
-                in += column;
-                left--;
-            }
+            in += column;
+            left--;
             if (left == 0) {
                 in += row;
-                left = w->out_w;
+                left = out_w;
             }
         }
-        conv2d_dsp_expand_pixels(pixel, p->in_c, x);
-        conv2d_dsp_pixels(p, x, n, out + i * p->out_c);
+        conv2d_dsp_expand_pixels(pixel, in_c, x);
+        conv2d_dsp_lanes(p, x, lanes, &to);
     }
     edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
 }
@@ -362,73 +387,52 @@ static inline int8_t *conv2d_dsp_fill(int8_t *to, int8_t value, int32_t n) {
     return to;
 }
 
-/* The taps of a window's row in order, with padding. in: where column x of the input's row is, or would be. */
-static const int8_t *conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, int32_t x, int8_t *copy) {
+/* A copy of a window's taps in order, with padding. */
+static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, conv2d_dsp_window at, int8_t *copy) {
     const edgeq_window *w = &p->window;
     const int32_t taps = w->dilation_w == 1 ? w->kernel_w : 1; /* neighbours, in one go */
-    int8_t *to = copy;
-    for (int32_t j = 0; j < w->kernel_w; j += taps) {
-        int32_t before = x < 0 ? -x : 0, after = x + taps > w->in_w ? x + taps - w->in_w : 0;
-        if (before + after >= taps) {
-            before = taps;
-            after = 0;
-        }
-        to = conv2d_dsp_fill(to, p->pad_value, before * p->in_c);
-        if (before < taps) {
-            to = conv2d_dsp_move(to, in + before * p->in_c, (taps - before - after) * p->in_c);
-            to = conv2d_dsp_fill(to, p->pad_value, after * p->in_c);
-        }
-        x += w->dilation_w;
-        in += w->dilation_w * p->in_c;
-    }
-    return copy;
-}
-
-/* Memory for expanding windows: a row of padding, a row that is padded in part, the rows' rests. */
-typedef struct {
-    int8_t *outside, *copy, *rests;
-} conv2d_dsp_rows;
-
-/* Expands a window: whole steps of each row, then the rows' rests, which are collected. */
-static void conv2d_dsp_expand_window(const edgeq_conv2d_dsp_params *p, const int8_t *in, conv2d_dsp_window at,
-                                     const conv2d_dsp_rows *rows, uint32_t *x) {
-    const edgeq_window *w = &p->window;
-    const int32_t n = w->kernel_w * p->in_c, pitch = w->in_w * p->in_c, end = at.y + w->kernel_h * w->dilation_h;
-    const int inside = w->dilation_w == 1 && at.x >= 0 && at.x + w->kernel_w <= w->in_w;
-    in += at.x * p->in_c;
-    if (inside && at.y >= 0 && end - w->dilation_h < w->in_h) {
-        x = conv2d_dsp_expand(in + at.y * pitch, n, w->kernel_h, w->dilation_h * pitch, x, rows->rests);
-    } else {
-        int8_t *rest = rows->rests;
-        for (int32_t y = at.y; y < end; y += w->dilation_h) {
-            const int8_t *row = rows->outside;
-            if (y >= 0 && y < w->in_h) {
-                row = inside ? in + y * pitch : conv2d_dsp_copy(p, in + y * pitch, at.x, rows->copy);
+    for (int32_t i = 0; i < w->kernel_h; i++) {
+        const int32_t y = at.y + i * w->dilation_h;
+        for (int32_t j = 0; j < w->kernel_w; j += taps) {
+            const int32_t x = at.x + j * w->dilation_w;
+            int32_t before = x < 0 ? -x : 0, after = x + taps > w->in_w ? x + taps - w->in_w : 0;
+            if (before + after >= taps || y < 0 || y >= w->in_h) {
+                before = taps;
+                after = 0;
             }
-            x = conv2d_dsp_expand(row, n, 1, 0, x, rest);
-            rest += n % 4;
+            const int32_t inside = taps - before - after;
+            copy = conv2d_dsp_fill(copy, p->pad_value, before * p->in_c);
+            copy = conv2d_dsp_move(copy, in + (inside > 0 ? (y * w->in_w + x + before) * p->in_c : 0), inside * p->in_c);
+            copy = conv2d_dsp_fill(copy, p->pad_value, after * p->in_c);
         }
-    }
-    if (p->rest_steps > 0) {
-        conv2d_dsp_expand(rows->rests, 4 * p->rest_steps, 1, 0, x, 0);
     }
 }
 
 EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t pixels = w->out_h * w->out_w, n = w->kernel_w * p->in_c;
+    const int32_t pixels = w->out_h * w->out_w, n = w->kernel_w * p->in_c, pitch = w->in_w * p->in_c;
     uint32_t *const x = (uint32_t *)scratch;
     int8_t *const rests = (int8_t *)(x + 2 * CONV2D_DSP_LANES * p->steps), *const copy = rests + 4 * p->rest_steps;
-    const conv2d_dsp_rows rows = {copy + n, copy, rests};
-    conv2d_dsp_fill(rows.outside, p->pad_value, n);
+    const conv2d_dsp_rows rows = {n, w->kernel_h, rests, p->rest_steps};
+    const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h - 1; /* where windows inside the input begin, */
+    const int32_t last_x = w->dilation_w == 1 ? w->in_w - w->kernel_w : -1; /* those of neighbours at least */
+    conv2d_dsp_target to = {out, p->out_c, 0, 0};
     conv2d_dsp_window at = {-w->pad_top, -w->pad_left};
-    for (int32_t i = 0; i < pixels; i += CONV2D_DSP_LANES) {
-        const int32_t lanes = pixels - i < CONV2D_DSP_LANES ? pixels - i : CONV2D_DSP_LANES;
+    int32_t lanes = CONV2D_DSP_LANES;
+    for (int32_t i = 0; i < pixels; i += lanes) {
+        if (pixels - i < CONV2D_DSP_LANES) {
+            lanes = 1;
+        }
         for (int32_t k = 0; k < lanes; k++) {
-            conv2d_dsp_expand_window(p, in, at, &rows, x + k);
+            if (at.x >= 0 && at.x <= last_x && at.y >= 0 && at.y <= last_y) {
+                conv2d_dsp_expand(&rows, in + at.y * pitch + at.x * p->in_c, w->dilation_h * pitch, x + k);
+            } else {
+                conv2d_dsp_copy(p, in, at, copy);
+                conv2d_dsp_expand(&rows, copy, n, x + k);
+            }
             at = conv2d_dsp_next(w, at);
         }
-        conv2d_dsp_pixels(p, x, lanes, out + i * p->out_c);
+        conv2d_dsp_lanes(p, x, lanes, &to);
     }
     edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
 }
@@ -437,12 +441,13 @@ EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_
 static void conv2d_dsp_expand_part(const edgeq_conv2d_dsp_params *p, const int8_t *in, conv2d_dsp_window at, int32_t first,
                                    uint32_t *x) {
     const edgeq_window *w = &p->window;
+    const conv2d_dsp_rows row = {p->in_c, 1, 0, 0};
     const uint32_t pad = edgeq_dsp_all4(p->pad_value);
     for (int32_t t = first; t < first + p->part; t++) {
         const int32_t i = t / w->kernel_w, j = t - i * w->kernel_w;
         const int32_t iy = at.y + i * w->dilation_h, ix = at.x + j * w->dilation_w;
         if (iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w) {
-            x = conv2d_dsp_expand(in + (iy * w->in_w + ix) * p->in_c, p->in_c, 1, 0, x, 0);
+            x = conv2d_dsp_expand(&row, in + (iy * w->in_w + ix) * p->in_c, 0, x);
         } else {
             for (int32_t s = 0; s < p->in_c / 4; s++) {
                 x = conv2d_dsp_step(pad, x);

@@ -322,6 +322,7 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_ds
     const edgeq_window *w = &p->window;
     const uint32_t pad = edgeq_dsp_bottoms((uint32_t)p->pad_value, (uint32_t)p->pad_value);
     uint32_t *const x = (uint32_t *)scratch;
+    depthwise_dsp_range padded = {-1, 0, 0}; /* the lines inside the input of the block before */
     for (int32_t ox = 0; ox < w->out_w; ox += p->strip) {
         const int32_t columns = w->out_w - ox < p->strip ? w->out_w - ox : p->strip;
         const depthwise_dsp_range across = depthwise_dsp_inside(ox, columns, w->stride_w, w->pad_left, w->in_w);
@@ -335,8 +336,14 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_ds
                                          columns > 1 ? columns % 2 : 0, (rows + 1) / 2, rows % 2 != 0 ? 0 : p->out_row, 0, 0, 0};
             const int8_t *const from = in + down.from * p->in_row + across.from * p->in_column;
             int8_t *const to = out + oy * p->out_row + ox * p->out_column;
-            for (int32_t k = 0; k < p->lines * DEPTHWISE_DSP_LINE; k++) { /* padding, which stays for all channels */
-                x[k] = pad;
+            if (oy == 0 || down.before != padded.before || down.n != padded.n) { /* otherwise padding is where it was */
+                for (int32_t k = 0; k < p->lines * DEPTHWISE_DSP_LINE; k += 4) {
+                    x[k] = pad;
+                    x[k + 1] = pad;
+                    x[k + 2] = pad;
+                    x[k + 3] = pad;
+                }
+                padded = down;
             }
             for (int32_t c0 = 0; c0 < p->channels; c0 += DEPTHWISE_DSP_CHANNELS) {
                 const int32_t last = p->channels - DEPTHWISE_DSP_CHANNELS, c = c0 < last ? c0 : last;
