@@ -196,13 +196,15 @@ static const int32_t *conv2d_dsp_pairs_of_one(const uint32_t *x, const int32_t *
 
 /* All channels of three pixels or one. Of an odd number the last two are a run of their own: it writes the last but one
  * again. */
-static void conv2d_dsp_lanes(const edgeq_conv2d_dsp_params *p, const uint32_t *x, int32_t lanes, conv2d_dsp_target *to) {
+static inline void conv2d_dsp_lanes(const edgeq_conv2d_dsp_params *p, const uint32_t *x, int32_t lanes,
+                                    conv2d_dsp_target *to) {
+    int8_t *const next = to->out + lanes * to->step;
     const int32_t *w = p->weight;
-    for (int32_t run = 0; run <= p->out_c % 2; run++) {
-        to->out += run * (p->out_c - 2);
+    for (int32_t odd = p->out_c % 2; odd >= 0; odd--) {
         w = lanes == 1 ? conv2d_dsp_pairs_of_one(x, w, p->steps, to->out) : conv2d_dsp_pairs(x, w, p->steps, to);
+        to->out += to->step - 2;
     }
-    to->out += lanes * p->out_c - p->out_c % 2 * (p->out_c - 2);
+    to->out = next;
 }
 
 /* A step of a pixel. */
@@ -325,23 +327,29 @@ static inline void conv2d_dsp_expand_pixels(const int8_t *const *pixel, int32_t 
 
 EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t pixels = w->out_h * w->out_w, in_c = p->in_c, out_w = w->out_w;
-    const int32_t column = w->stride_w * in_c, row = w->stride_h * w->in_w * in_c - out_w * column;
+    const int32_t pixels = w->out_h * w->out_w, in_c = p->in_c, column = w->stride_w * in_c;
+    const int32_t row = w->stride_h * w->in_w * in_c - w->out_w * column; /* from a row's end to the next */
+    const int32_t in_row = row == 0 ? pixels : w->out_w;
     uint32_t *const x = (uint32_t *)scratch;
     conv2d_dsp_target to = {out, p->out_c, 0, 0};
-    int32_t lanes = CONV2D_DSP_LANES, left = out_w; /* in the row */
+    int32_t lanes = CONV2D_DSP_LANES, left = in_row;
     for (int32_t i = 0; i < pixels; i += lanes) {
-        if (pixels - i < CONV2D_DSP_LANES) {
-            lanes = 1;
-        }
-        const int8_t *pixel[CONV2D_DSP_LANES] = {in, in, in};
-        for (int32_t k = 0; k < lanes; k++) {
-            pixel[k] = in;
-            in += column;
-            left--;
-            if (left == 0) {
-                in += row;
-                left = out_w;
+        const int8_t *pixel[CONV2D_DSP_LANES] = {in, in + column, in + 2 * column};
+        if (left > CONV2D_DSP_LANES) {
+            in += CONV2D_DSP_LANES * column;
+            left -= CONV2D_DSP_LANES;
+        } else { /* the row ends */
+            lanes = pixels - i < CONV2D_DSP_LANES ? 1 : CONV2D_DSP_LANES;
+            pixel[1] = in; /* one pixel stands for three */
+            pixel[2] = in;
+            for (int32_t k = 0; k < lanes; k++) {
+                pixel[k] = in;
+                in += column;
+                left--;
+                if (left == 0) {
+                    in += row;
+                    left = in_row;
+                }
             }
         }
         conv2d_dsp_expand_pixels(pixel, in_c, x);
@@ -350,18 +358,25 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
     edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
 }
 
+/* A window's first tap in the input, and the way to the next window of the output in row-major order. */
 typedef struct {
-    int32_t y, x; /* in the input, of the window's first tap */
+    int32_t y, x;
+    int32_t begin, end;    /* x of a row's first window, and after its last */
+    int32_t down, onwards; /* strides */
 } conv2d_dsp_window;
 
-/* The next window of the output in row-major order. */
-static inline conv2d_dsp_window conv2d_dsp_next(const edgeq_window *w, conv2d_dsp_window at) {
-    at.x += w->stride_w;
-    if (at.x == w->out_w * w->stride_w - w->pad_left) {
-        at.x = -w->pad_left;
-        at.y += w->stride_h;
+static inline conv2d_dsp_window conv2d_dsp_first(const edgeq_window *w) {
+    const int32_t begin = -w->pad_left;
+    const conv2d_dsp_window first = {-w->pad_top, begin, begin, begin + w->out_w * w->stride_w, w->stride_h, w->stride_w};
+    return first;
+}
+
+static inline void conv2d_dsp_next(conv2d_dsp_window *at) {
+    at->x += at->onwards;
+    if (at->x == at->end) {
+        at->x = at->begin;
+        at->y += at->down;
     }
-    return at;
 }
 
 static inline int8_t *conv2d_dsp_move(int8_t *to, const int8_t *from, int32_t n) {
@@ -388,13 +403,14 @@ static inline int8_t *conv2d_dsp_fill(int8_t *to, int8_t value, int32_t n) {
 }
 
 /* A copy of a window's taps in order, with padding. */
-static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, conv2d_dsp_window at, int8_t *copy) {
+__attribute__((noinline)) static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, int32_t window_y, int32_t window_x,
+                            int8_t *copy) {
     const edgeq_window *w = &p->window;
     const int32_t taps = w->dilation_w == 1 ? w->kernel_w : 1; /* neighbours, in one go */
     for (int32_t i = 0; i < w->kernel_h; i++) {
-        const int32_t y = at.y + i * w->dilation_h;
+        const int32_t y = window_y + i * w->dilation_h;
         for (int32_t j = 0; j < w->kernel_w; j += taps) {
-            const int32_t x = at.x + j * w->dilation_w;
+            const int32_t x = window_x + j * w->dilation_w;
             int32_t before = x < 0 ? -x : 0, after = x + taps > w->in_w ? x + taps - w->in_w : 0;
             if (before + after >= taps || y < 0 || y >= w->in_h) {
                 before = taps;
@@ -410,14 +426,15 @@ static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, 
 
 EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t pixels = w->out_h * w->out_w, n = w->kernel_w * p->in_c, pitch = w->in_w * p->in_c;
+    const int32_t pixels = w->out_h * w->out_w, in_c = p->in_c, n = w->kernel_w * in_c;
+    const int32_t pitch = w->in_w * in_c, row = w->dilation_h * pitch;
     uint32_t *const x = (uint32_t *)scratch;
     int8_t *const rests = (int8_t *)(x + 2 * CONV2D_DSP_LANES * p->steps), *const copy = rests + 4 * p->rest_steps;
     const conv2d_dsp_rows rows = {n, w->kernel_h, rests, p->rest_steps};
     const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h - 1; /* where windows inside the input begin, */
     const int32_t last_x = w->dilation_w == 1 ? w->in_w - w->kernel_w : -1; /* those of neighbours at least */
     conv2d_dsp_target to = {out, p->out_c, 0, 0};
-    conv2d_dsp_window at = {-w->pad_top, -w->pad_left};
+    conv2d_dsp_window at = conv2d_dsp_first(w);
     int32_t lanes = CONV2D_DSP_LANES;
     for (int32_t i = 0; i < pixels; i += lanes) {
         if (pixels - i < CONV2D_DSP_LANES) {
@@ -425,12 +442,12 @@ EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_
         }
         for (int32_t k = 0; k < lanes; k++) {
             if (at.x >= 0 && at.x <= last_x && at.y >= 0 && at.y <= last_y) {
-                conv2d_dsp_expand(&rows, in + at.y * pitch + at.x * p->in_c, w->dilation_h * pitch, x + k);
+                conv2d_dsp_expand(&rows, in + at.y * pitch + at.x * in_c, row, x + k);
             } else {
-                conv2d_dsp_copy(p, in, at, copy);
+                conv2d_dsp_copy(p, in, at.y, at.x, copy);
                 conv2d_dsp_expand(&rows, copy, n, x + k);
             }
-            at = conv2d_dsp_next(w, at);
+            conv2d_dsp_next(&at);
         }
         conv2d_dsp_lanes(p, x, lanes, &to);
     }
@@ -438,14 +455,14 @@ EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_
 }
 
 /* Expands taps first .. first + p->part - 1 of a window, whose channels are whole steps. */
-static void conv2d_dsp_expand_part(const edgeq_conv2d_dsp_params *p, const int8_t *in, conv2d_dsp_window at, int32_t first,
-                                   uint32_t *x) {
+static void conv2d_dsp_expand_part(const edgeq_conv2d_dsp_params *p, const int8_t *in, const conv2d_dsp_window *at,
+                                   int32_t first, uint32_t *x) {
     const edgeq_window *w = &p->window;
     const conv2d_dsp_rows row = {p->in_c, 1, 0, 0};
     const uint32_t pad = edgeq_dsp_all4(p->pad_value);
     for (int32_t t = first; t < first + p->part; t++) {
         const int32_t i = t / w->kernel_w, j = t - i * w->kernel_w;
-        const int32_t iy = at.y + i * w->dilation_h, ix = at.x + j * w->dilation_w;
+        const int32_t iy = at->y + i * w->dilation_h, ix = at->x + j * w->dilation_w;
         if (iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w) {
             x = conv2d_dsp_expand(&row, in + (iy * w->in_w + ix) * p->in_c, 0, x);
         } else {
@@ -461,19 +478,19 @@ EDGEQ_KERNEL void edgeq_conv2d_split_dsp(const edgeq_conv2d_dsp_params *p, const
     const int32_t pixels = w->out_h * w->out_w, taps = w->kernel_h * w->kernel_w;
     uint32_t *const x = (uint32_t *)scratch;
     conv2d_dsp_target to = {out, 0, (int32_t *)(x + 2 * CONV2D_DSP_LANES * p->steps), 0};
-    conv2d_dsp_window next = {-w->pad_top, -w->pad_left};
+    conv2d_dsp_window next = conv2d_dsp_first(w);
     for (int32_t left = pixels; left > 0;) {
         const int32_t lanes = left < CONV2D_DSP_LANES ? 1 : CONV2D_DSP_LANES; /* one alone is computed three times */
         conv2d_dsp_window at[CONV2D_DSP_LANES];
         for (int32_t k = 0; k < lanes; k++) {
             at[k] = next;
-            next = conv2d_dsp_next(w, next);
+            conv2d_dsp_next(&next);
         }
         to.step = lanes == 1 ? 0 : p->out_c;
         const int32_t *weight = p->weight;
         for (int32_t tap = 0; tap < taps; tap += p->part) {
             for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
-                conv2d_dsp_expand_part(p, in, at[lanes == 1 ? 0 : k], tap, x + k);
+                conv2d_dsp_expand_part(p, in, &at[lanes == 1 ? 0 : k], tap, x + k);
             }
             to.resume = tap;
             weight = conv2d_dsp_pairs(x, weight, p->steps, &to);
