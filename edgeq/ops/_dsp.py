@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 LAST = -(2**31)  # marks the last block of channels in its word of shifts
-PART, FINAL = 1 << 30, 1 << 29  # mark a block as part of a window's taps, and as its last part
+PART, FINAL = 0x80, 0x40  # mark a block as part of a window's taps, and as its last part
 
 
 def row_order(weight: np.ndarray) -> np.ndarray:

@@ -39,10 +39,9 @@ typedef struct {
     "smlad r7, r5, r2, r7\n" \
     "smlad r8, " w ", r2, r8\n"
 
-/* lr: the shifts in two bytes. */
+/* lr, r4: the shifts. */
 #define CONV2D_DSP_WRITE \
     "ldrd r2, r3, [sp, #12]\n" \
-    "lsr r4, lr, #8\n" \
     "asr r7, r7, lr\n" \
     "asr r9, r9, lr\n" \
     "asr r11, r11, lr\n" \
@@ -102,15 +101,15 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "cmp r0, r5\n"
         "bne 2b\n"
         "ldr lr, [r1], #4\n"
-        "lsls r5, lr, #1\n" /* carry: the last pair; negative: a part */
-        "bmi 3f\n"
+        "asrs r4, lr, #8\n" /* negative: the last pair; carry, which is bit 7: a part */
+        "bcs 3f\n"
         CONV2D_DSP_WRITE
-        "bcc 1b\n"
+        "bpl 1b\n"
         "b 5f\n"
         "3:\n" /* the end of a part */
-        "lsls r5, lr, #2\n"
         "ldrd r5, r6, [sp, #20]\n"
-        "bmi 6f\n"
+        "tst lr, #0x40\n"
+        "bne 6f\n"
         "stm r5, {r7-r12}\n"
         "7:\n"
         "add r5, r5, #24\n"
@@ -129,6 +128,7 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         CONV2D_DSP_MAC("lr")
         "bx r6\n"
         "6:\n" /* the end of the last part */
+        "bic lr, lr, #0xC0\n"
         CONV2D_DSP_WRITE
         "b 7b\n"
         "5:\n"
@@ -160,7 +160,7 @@ static const int32_t *conv2d_dsp_pairs(const uint32_t *x, const int32_t *w, int3
             }
         }
         tail = (uint32_t)*w++;
-        if ((tail >> 29 & 3) == 2) {
+        if ((tail & 0xC0) == 0x80) {
             memcpy(sums, sum, sizeof sum);
         } else {
             for (int32_t k = 0; k < 2 * CONV2D_DSP_LANES; k++) {

@@ -43,6 +43,12 @@ typedef struct {
     "str lr, [r11, #108]\n" \
     "str r12, [r11, #164]\n"
 
+#define DEPTHWISE_DSP_PAIR \
+    "ldr r12, [r10]\n" \
+    "ldr lr, [r10, r4]\n" \
+    "add r10, r10, r4, lsl #1\n" \
+    DEPTHWISE_DSP_SPREAD
+
 __attribute__((naked, noinline)) static void depthwise_dsp_expand(
     const depthwise_dsp_fill *fill __attribute__((unused)), const int8_t *in __attribute__((unused)),
     uint32_t *x __attribute__((unused))) {
@@ -60,16 +66,18 @@ __attribute__((naked, noinline)) static void depthwise_dsp_expand(
         "add r10, r10, r4\n"
         DEPTHWISE_DSP_SPREAD
         "2:\n"
-        "movs r0, r6\n"
-        "beq 4f\n"
+        "subs r0, r6, #2\n"
+        "blt 4f\n"
         "3:\n"
-        "ldr r12, [r10]\n"
-        "ldr lr, [r10, r4]\n"
-        "add r10, r10, r4, lsl #1\n"
-        DEPTHWISE_DSP_SPREAD
-        "subs r0, r0, #1\n"
-        "bne 3b\n"
+        DEPTHWISE_DSP_PAIR
+        DEPTHWISE_DSP_PAIR
+        "subs r0, r0, #2\n"
+        "bge 3b\n"
         "4:\n"
+        "tst r6, #1\n"
+        "beq 6f\n"
+        DEPTHWISE_DSP_PAIR
+        "6:\n"
         "tst r7, #2\n"
         "beq 5f\n"
         "ldr r12, [r10]\n"
@@ -83,8 +91,8 @@ __attribute__((naked, noinline)) static void depthwise_dsp_expand(
         "pop {r4-r11, pc}\n");
 }
 
-/* sp + 0: shift, column, end of the pairs, row, bias; + 20: block, x, out; + 32: x and out of the next rows, rows by twos
- * left, channel. */
+/* sp + 0: shift and, from bit 8, row; column, end of the pairs, shift, bias; + 20: block, x, out; + 32: x and out of the
+ * next rows, rows by twos left, channel. */
 #define DEPTHWISE_DSP_ENTER \
     ".syntax unified\n" \
     "push {r4-r11, lr}\n" \
@@ -105,7 +113,7 @@ __attribute__((naked, noinline)) static void depthwise_dsp_expand(
     "ldr r4, [r4, lr, lsl #2]\n" \
     "str r4, [sp, #16]\n" \
     "ldrb r5, [r5, lr]\n" \
-    "str r5, [sp]\n" \
+    "str r5, [sp, #12]\n" \
     "add r1, r1, lr\n" \
     "add r1, r1, lr, lsl #3\n"
 
@@ -134,7 +142,9 @@ __attribute__((naked, noinline)) static void depthwise_dsp_expand(
     "str lr, [sp, #40]\n" \
     "it eq\n" \
     "ldreq r2, [r12, #20]\n" \
-    "str r2, [sp, #12]\n" \
+    "ldr r11, [sp, #12]\n" \
+    "orr r11, r11, r2, lsl #8\n" \
+    "str r11, [sp]\n" \
     "3:\n" \
     "ldr r11, [sp, #16]\n"
 
@@ -163,8 +173,7 @@ __attribute__((naked, noinline)) static void depthwise_dsp_expand(
     "ssat r3, #8, r3\n" \
     "ssat r10, #8, r10\n" \
     "ssat r11, #8, r11\n" \
-    "ldr r12, [sp, #12]\n" \
-    "add r12, r12, r1\n" \
+    "add r12, r1, r12, asr #8\n" \
     "strb r11, [r12, lr]\n" \
     "strb r10, [r12]\n" \
     "strb r3, [r1, lr]\n" \
@@ -208,7 +217,8 @@ __attribute__((naked, noinline)) static void depthwise_dsp_stride1(
         DEPTHWISE_DSP_WEIGHTS("r6", "r7", "3")
         DEPTHWISE_DSP_WEIGHTS("r8", "r9", "6")
         DEPTHWISE_DSP_ROWS("448", "2")
-        "ldrd r12, lr, [r0], #4\n"
+        "ldr r12, [r0], #4\n"
+        "ldr lr, [r0]\n"
         DEPTHWISE_DSP_MAC1("r2", "r11", "r3", "r11", "r4", "r5")
         "ldrd r12, lr, [r0, #220]\n"
         DEPTHWISE_DSP_MAC1("r2", "r2", "r3", "r3", "r6", "r7")
