@@ -249,13 +249,10 @@ __attribute__((naked, noinline)) static uint32_t *conv2d_dsp_expand(
         CONV2D_DSP_EXPAND("lr")
         "bge 2b\n"
         "3:\n"
-        "adds r12, r12, #4\n"
-        "blt 4f\n"
-        "ldr r9, [r1], #4\n"
-        "sub r12, r12, #4\n"
-        CONV2D_DSP_EXPAND("r9")
+        "tst r4, #4\n"
+        "bne 9f\n"
         "4:\n"
-        "adds r12, r12, #4\n"
+        "ands r12, r4, #3\n"
         "beq 6f\n"
         "5:\n"
         "ldrb r9, [r1], #1\n"
@@ -275,7 +272,11 @@ __attribute__((naked, noinline)) static uint32_t *conv2d_dsp_expand(
         "bne 7b\n"
         "8:\n"
         "mov r0, r3\n"
-        "pop {r4-r10, pc}\n");
+        "pop {r4-r10, pc}\n"
+        "9:\n" /* an odd step */
+        "ldr r9, [r1], #4\n"
+        CONV2D_DSP_EXPAND("r9")
+        "b 4b\n");
 }
 #else
 static uint32_t *conv2d_dsp_expand(const conv2d_dsp_rows *rows, const int8_t *from, int32_t pitch, uint32_t *x) {

@@ -21,12 +21,15 @@ typedef struct {
 /* A block of the output, in the order in which the assembly reads it. It is computed by two rows and two columns. Of an odd
  * number the last row or column is computed with another, which is written first and to the same place. */
 typedef struct {
-    int32_t row, column;         /* bytes between rows, between columns; column is 0 where there is but one */
-    int32_t pairs, odd;          /* columns by twos, at least 1, and whether one follows */
-    int32_t row_pairs, last_row; /* rows by twos, rounded up; row, or 0 where the last stands alone */
-    const int32_t *bias;         /* [4] */
-    const uint8_t *shift;        /* [4] */
-    const int8_t *weight;        /* [4][9] */
+    int32_t odd;               /* whether a column follows those by twos */
+    int32_t next_x, next_out;  /* bytes from the end of two rows to the next two: of x, of the output */
+    int32_t width;             /* bytes of x for columns by twos */
+    int32_t column;            /* bytes between columns of the output; 0 where there is but one */
+    int32_t row, last_row;     /* bytes between rows of the output; the same, or 0 where the last stands alone */
+    int32_t row_pairs;         /* rows by twos, rounded up */
+    const int32_t *bias;       /* [4] */
+    const uint8_t *shift;      /* [4] */
+    const int8_t *weight;      /* [4][9] */
 } depthwise_dsp_block;
 
 #if EDGEQ_DSP_ASM
@@ -91,29 +94,25 @@ __attribute__((naked, noinline)) static void depthwise_dsp_expand(
         "pop {r4-r11, pc}\n");
 }
 
-/* sp + 0: shift and, from bit 8, row; column, end of the pairs, shift, bias; + 20: block, x, out; + 32: x and out of the
- * next rows, rows by twos left, channel. */
+/* sp + 0: shift and, from bit 8, row; column, end of x of the columns by twos, shift, bias; + 20: block, x, out, channel;
+ * + 36: rows by twos left. */
 #define DEPTHWISE_DSP_ENTER \
     ".syntax unified\n" \
     "push {r4-r11, lr}\n" \
-    "mov r12, #0\n" \
-    "push {r2, r3, r12}\n" \
-    "push {r0-r3}\n" \
+    "mov r3, #0\n" \
+    "push {r0-r4}\n" \
     "sub sp, sp, #20\n" \
     "1:\n" /* a channel */ \
-    "ldrd r12, r10, [sp, #20]\n" \
-    "ldr r11, [sp, #28]\n" \
-    "ldr lr, [sp, #44]\n" \
-    "strd r10, r11, [sp, #32]\n" \
-    "ldr r10, [r12, #16]\n" \
-    "str r10, [sp, #40]\n" \
-    "ldr r4, [r12, #24]\n" \
-    "ldr r5, [r12, #28]\n" \
-    "ldr r1, [r12, #32]\n" \
+    "ldr r12, [sp, #20]\n" \
+    "ldr lr, [sp, #32]\n" \
+    "ldr r10, [r12, #28]\n" \
+    "ldr r4, [r12, #32]\n" \
+    "ldr r5, [r12, #36]\n" \
+    "ldr r1, [r12, #40]\n" \
     "ldr r4, [r4, lr, lsl #2]\n" \
-    "str r4, [sp, #16]\n" \
     "ldrb r5, [r5, lr]\n" \
-    "str r5, [sp, #12]\n" \
+    "strd r5, r4, [sp, #12]\n" \
+    "str r10, [sp, #36]\n" \
     "add r1, r1, lr\n" \
     "add r1, r1, lr, lsl #3\n"
 
@@ -125,26 +124,25 @@ __attribute__((naked, noinline)) static void depthwise_dsp_expand(
     "pkhbt " a ", " a ", r3, lsl #16\n" \
     "pkhbt " b ", r3, " b ", lsl #16\n"
 
-/* Starts two rows: r0: x, r1: out. rows: bytes of their lines; shift: of bytes of x for two columns. */
-#define DEPTHWISE_DSP_ROWS(rows, shift) \
-    "2:\n" \
-    "ldr r12, [sp, #20]\n" \
-    "ldrd r0, r1, [sp, #32]\n" \
-    "ldr lr, [sp, #40]\n" \
-    "ldm r12, {r2, r3, r10}\n" \
-    "add r11, r1, r2, lsl #1\n" \
-    "str r11, [sp, #36]\n" \
-    "add r11, r0, #" rows "\n" \
-    "str r11, [sp, #32]\n" \
-    "add r10, r0, r10, lsl #" shift "\n" \
-    "strd r3, r10, [sp, #4]\n" \
-    "subs lr, lr, #1\n" \
-    "str lr, [sp, #40]\n" \
-    "it eq\n" \
-    "ldreq r2, [r12, #20]\n" \
-    "ldr r11, [sp, #12]\n" \
-    "orr r11, r11, r2, lsl #8\n" \
-    "str r11, [sp]\n" \
+/* Starts the first two rows; r0: x, r1: out. */
+#define DEPTHWISE_DSP_ROWS \
+    "ldrd r0, r1, [sp, #24]\n" \
+    "ldrd r2, r3, [r12, #12]\n" \
+    "add r2, r2, r0\n" \
+    "strd r3, r2, [sp, #4]\n" \
+    "cmp r10, #1\n" \
+    "b 8f\n" \
+    "2:\n" /* the next two: lr are left */ \
+    "str lr, [sp, #36]\n" \
+    "cmp lr, #1\n" \
+    "bne 3f\n" \
+    "8:\n" \
+    "ite eq\n" \
+    "ldreq r2, [r12, #24]\n" /* last_row */ \
+    "ldrne r2, [r12, #20]\n" /* row */ \
+    "ldr r3, [sp, #12]\n" \
+    "orr r3, r3, r2, lsl #8\n" \
+    "str r3, [sp]\n" \
     "3:\n" \
     "ldr r11, [sp, #16]\n"
 
@@ -183,30 +181,38 @@ __attribute__((naked, noinline)) static void depthwise_dsp_expand(
     "cmp r0, r12\n" \
     "bne 3b\n" \
     "ldr r12, [sp, #20]\n" \
-    "ldr r12, [r12, #12]\n" /* odd */ \
-    "cmp lr, #0\n" \
-    "it ne\n" \
-    "cmpne r12, #0\n" \
-    "beq 4f\n" \
-    "mov r10, #0\n" \
-    "add r11, r0, #" bytes "\n" \
-    "strd r10, r11, [sp, #4]\n" \
-    "b 3b\n" \
+    "ldm r12, {r2, r3, r10, r11}\n" /* odd, next_x, next_out, width */ \
+    "cmp r2, #0\n" \
+    "bne 5f\n" \
     "4:\n" \
-    "ldr r12, [sp, #40]\n" \
-    "cmp r12, #0\n" \
+    "add r0, r0, r3\n" \
+    "add r1, r1, r10\n" \
+    "add r11, r11, r0\n" \
+    "str r11, [sp, #8]\n" \
+    "ldr lr, [sp, #36]\n" \
+    "subs lr, lr, #1\n" \
     "bne 2b\n" \
     "ldrd r10, r11, [sp, #24]\n" \
-    "ldr lr, [sp, #44]\n" \
+    "ldr lr, [sp, #32]\n" \
     "add r10, r10, #56\n" \
     "add r11, r11, #1\n" \
     "strd r10, r11, [sp, #24]\n" \
     "add lr, lr, #1\n" \
-    "str lr, [sp, #44]\n" \
+    "str lr, [sp, #32]\n" \
     "cmp lr, #4\n" \
     "bne 1b\n" \
-    "add sp, sp, #48\n" \
-    "pop {r4-r11, pc}\n"
+    "add sp, sp, #40\n" \
+    "pop {r4-r11, pc}\n" \
+    "5:\n" /* an odd column, unless it was just done */ \
+    "ldr r2, [r12, #16]\n" \
+    "cmp lr, #0\n" \
+    "it ne\n" \
+    "movne r2, #0\n" \
+    "str r2, [sp, #4]\n" \
+    "beq 4b\n" \
+    "add r11, r0, #" bytes "\n" \
+    "str r11, [sp, #8]\n" \
+    "b 3b\n"
 
 /* Four channels with stride 1. */
 __attribute__((naked, noinline)) static void depthwise_dsp_stride1(
@@ -216,7 +222,7 @@ __attribute__((naked, noinline)) static void depthwise_dsp_stride1(
         DEPTHWISE_DSP_WEIGHTS("r4", "r5", "0")
         DEPTHWISE_DSP_WEIGHTS("r6", "r7", "3")
         DEPTHWISE_DSP_WEIGHTS("r8", "r9", "6")
-        DEPTHWISE_DSP_ROWS("448", "2")
+        DEPTHWISE_DSP_ROWS
         "ldr r12, [r0], #4\n"
         "ldr lr, [r0]\n"
         DEPTHWISE_DSP_MAC1("r2", "r11", "r3", "r11", "r4", "r5")
@@ -247,7 +253,7 @@ __attribute__((naked, noinline)) static void depthwise_dsp_stride2(
         DEPTHWISE_DSP_WEIGHTS("r6", "r9", "6")
         "pkhtb r7, r8, r7, asr #16\n" /* the third weights of rows 0 and 1 */
         "mov r8, r9\n"
-        DEPTHWISE_DSP_ROWS("896", "3")
+        DEPTHWISE_DSP_ROWS
         DEPTHWISE_DSP_LOAD("0")
         DEPTHWISE_DSP_MAC2("r2", "r11", "r3", "r11", "r4", "b", "r7")
         DEPTHWISE_DSP_LOAD("224")
@@ -293,8 +299,9 @@ static void depthwise_dsp_channels(const depthwise_dsp_block *block, const uint3
         for (int32_t y = 0; y < block->row_pairs; y++) {
             const uint32_t *const line = x + 2 * y * stride * DEPTHWISE_DSP_LINE;
             const int32_t row = y + 1 < block->row_pairs ? block->row : block->last_row;
-            for (int32_t i = 0; i < block->pairs + block->odd; i++) {
-                const int32_t column = i < block->pairs ? block->column : 0;
+            const int32_t pairs = block->width / (4 * stride);
+            for (int32_t i = 0; i < pairs + block->odd; i++) {
+                const int32_t column = i < pairs ? block->column : 0;
                 int8_t *const to = out + 2 * (y * block->row + i * block->column) + c;
                 for (int32_t k = 3; k >= 0; k--) {
                     to[k / 2 * row + k % 2 * column] = depthwise_dsp_output(
@@ -327,6 +334,20 @@ static depthwise_dsp_range depthwise_dsp_inside(int32_t first, int32_t n, int32_
     return inside;
 }
 
+static depthwise_dsp_block depthwise_dsp_block_of(const edgeq_depthwise_conv2d_dsp_params *p, int32_t rows, int32_t columns) {
+    const int32_t stride = p->window.stride_w, pairs = columns > 1 ? columns / 2 : 1;
+    depthwise_dsp_block block;
+    block.odd = columns > 1 ? columns % 2 : 0;
+    block.column = columns > 1 ? p->out_column : 0;
+    block.width = 4 * stride * pairs;
+    block.next_x = stride * (2 * 4 * DEPTHWISE_DSP_LINE - 4 * (pairs + block.odd));
+    block.next_out = 2 * (p->out_row - pairs * block.column);
+    block.row = p->out_row;
+    block.last_row = rows % 2 != 0 ? 0 : p->out_row;
+    block.row_pairs = (rows + 1) / 2;
+    return block;
+}
+
 EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out,
                                                  void *scratch) {
     const edgeq_window *w = &p->window;
@@ -342,8 +363,7 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_ds
             const depthwise_dsp_range down = depthwise_dsp_inside(oy, rows, w->stride_h, w->pad_top, w->in_h);
             const depthwise_dsp_fill fill = {edgeq_dsp_all4(p->pad_value), p->in_column, p->in_row, rest / 2,
                                              begins + rest % 2 * 2, down.n};
-            depthwise_dsp_block block = {p->out_row, columns > 1 ? p->out_column : 0, columns > 1 ? columns / 2 : 1,
-                                         columns > 1 ? columns % 2 : 0, (rows + 1) / 2, rows % 2 != 0 ? 0 : p->out_row, 0, 0, 0};
+            depthwise_dsp_block block = depthwise_dsp_block_of(p, rows, columns);
             const int8_t *const from = in + down.from * p->in_row + across.from * p->in_column;
             int8_t *const to = out + oy * p->out_row + ox * p->out_column;
             if (oy == 0 || down.before != padded.before || down.n != padded.n) { /* otherwise padding is where it was */
