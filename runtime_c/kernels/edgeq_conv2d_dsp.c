@@ -11,13 +11,12 @@ typedef struct {
     int32_t resume; /* whether sums hold those of the parts before */
 } conv2d_dsp_target;
 
-/* Three pixels by two channels at a time, until a pair of channels marked as the last: 19 instructions for 24 products.
+/* Three pixels by two channels at a time, until a pair of channels marked as the last: 20.5 instructions for 24 products.
  * x: for each step of four taps the even int16s of pixels 0, 1, 2, then the odd ones. w: the packed weights. Writes the
  * channels saturated to int8, or their sums where they are marked as a part; returns the weights after those read. */
 #if EDGEQ_DSP_ASM
 /* r2-r4: a word of three pixels; w: weights of both channels, then of the second, r5: of the first. r7-r12: sums. */
 #define CONV2D_DSP_MAC(w) \
-    "ldmia.w r0!, {r2-r4}\n" \
     "sxtb16 r5, " w "\n" \
     "sxtb16 " w ", " w ", ror #8\n" \
     "smlad r11, r5, r4, r11\n" \
@@ -29,7 +28,6 @@ typedef struct {
 
 /* The same where sums begin as the biases r7 and r8. */
 #define CONV2D_DSP_FIRST_MAC(w) \
-    "ldmia.w r0!, {r2-r4}\n" \
     "sxtb16 r5, " w "\n" \
     "sxtb16 " w ", " w ", ror #8\n" \
     "smlad r11, r5, r4, r7\n" \
@@ -38,6 +36,18 @@ typedef struct {
     "smlad r10, " w ", r3, r8\n" \
     "smlad r7, r5, r2, r7\n" \
     "smlad r8, " w ", r2, r8\n"
+
+/* Loads that begin a step: word by word they take a cycle less, together three instructions less. */
+#define CONV2D_DSP_LOAD_SINGLY \
+    "ldr r6, [r1], #8\n" \
+    "ldr lr, [r1, #-4]\n" \
+    "ldr r2, [r0], #12\n" \
+    "ldr r3, [r0, #-8]\n" \
+    "ldr r4, [r0, #-4]\n"
+
+#define CONV2D_DSP_LOAD_TOGETHER \
+    "ldrd r6, lr, [r1], #8\n" \
+    "ldmia.w r0!, {r2-r4}\n"
 
 /* lr, r4: the shifts. */
 #define CONV2D_DSP_WRITE \
@@ -71,8 +81,11 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "sub r4, r2, #1\n" /* the first step is apart */
         "and r4, r4, #15\n"
         "rsb r4, r4, #16\n" /* the loop has 16, and is entered so far inside that they come out right */
-        "mov r5, #76\n"     /* bytes of a step */
+        "mov r5, #76\n"      /* bytes of a step; 12 more of every second */
         "adr r6, 2f\n"
+        "mla r6, r4, r5, r6\n"
+        "lsr r4, r4, #1\n"
+        "mov r5, #12\n"
         "mla r6, r4, r5, r6\n"
         "orr r6, r6, #1\n"
         "mov r5, r0\n"
@@ -85,16 +98,22 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "1:\n"
         "ldrd r7, r8, [r1], #8\n" /* biases */
         "ldr r0, [sp]\n"
-        "ldrd r6, lr, [r1], #8\n"
+        CONV2D_DSP_LOAD_SINGLY
         CONV2D_DSP_FIRST_MAC("r6")
-        "ldr r6, [sp, #4]\n"
+        "ldmia.w r0!, {r2-r4}\n"
         CONV2D_DSP_MAC("lr")
+        "ldr r6, [sp, #4]\n"
         "bx r6\n"
         ".balign 4\n"
         "2:\n"
-        ".rept 16\n"
-        "ldrd r6, lr, [r1], #8\n"
+        ".rept 8\n"
+        CONV2D_DSP_LOAD_TOGETHER
         CONV2D_DSP_MAC("r6")
+        "ldmia.w r0!, {r2-r4}\n"
+        CONV2D_DSP_MAC("lr")
+        CONV2D_DSP_LOAD_SINGLY
+        CONV2D_DSP_MAC("r6")
+        "ldmia.w r0!, {r2-r4}\n"
         CONV2D_DSP_MAC("lr")
         ".endr\n"
         "ldr r5, [sp, #8]\n"
@@ -122,10 +141,11 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "ldr r5, [sp, #20]\n"
         "ldm r5, {r7-r12}\n"
         "ldr r0, [sp]\n"
-        "ldrd r6, lr, [r1], #8\n"
+        CONV2D_DSP_LOAD_SINGLY
         CONV2D_DSP_MAC("r6")
-        "ldr r6, [sp, #4]\n"
+        "ldmia.w r0!, {r2-r4}\n"
         CONV2D_DSP_MAC("lr")
+        "ldr r6, [sp, #4]\n"
         "bx r6\n"
         "6:\n" /* the end of the last part */
         "bic lr, lr, #0xC0\n"
