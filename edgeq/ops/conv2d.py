@@ -152,7 +152,9 @@ def cases() -> Iterator[Node]:
         (5, 5, 16, 8, Window((1, 1), (2, 2)), 1),
         (1, 1, 64, 10, Window((1, 1)), 1),
         (3, 2, 1, 1, Window((1, 1)), 1),
-        (5, 7, 63, 3, Window((1, 1)), 1),  # several tiles, the last one odd
+        (5, 7, 63, 3, Window((1, 1)), 1),
+        (2, 2, 8, 6, Window((3, 3), pads=(1, 1, 1, 1)), 1),  # windows in parts
+        (1, 4, 136, 2, Window((1, 1)), 1),  # more steps than an unrolled loop has
         (3, 3, 4, 4, Window((1, 1), pads=(1, 0, 0, 1)), 1),
     ]:
         for spread in (0, 1, 2):

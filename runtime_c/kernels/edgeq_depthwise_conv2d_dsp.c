@@ -270,7 +270,7 @@ __attribute__((naked, noinline)) static void depthwise_dsp_stride2(
 }
 #else
 static void depthwise_dsp_expand(const depthwise_dsp_fill *fill, const int8_t *in, uint32_t *x) {
-    const int32_t before = fill->ends & 1, columns = before + 2 * fill->pairs + (fill->ends >> 1);
+    const int32_t before = fill->ends & 1, columns = 2 * (before + fill->pairs) + (fill->ends >> 1);
     for (int32_t line = 0; line < fill->lines; line++) {
         for (int32_t i = 0; i < columns + columns % 2; i += 2) {
             for (int32_t c = 0; c < DEPTHWISE_DSP_CHANNELS; c++) {
