@@ -61,20 +61,20 @@ class Conv2dDspKernel(Conv2dKernel):
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)
         steps, rest_steps = self.steps(node.op)
-        return int(8 * LANES * steps + 4 * rest_steps + node.op.weight[0].size)
+        return int(8 * LANES * steps + 4 * rest_steps + -(-node.op.weight[0].size // 4) * 4)
 
     def cost(self, node: Node) -> float:
         op = node.op
         assert isinstance(op, Conv2d)
         pixels = node.output.shape[0] * node.output.shape[1]
         steps, _ = self.steps(op)
-        return pixels * (50 + 15 * op.window.kernel[0] + 6.0 * steps) + self.product(node, steps)
+        return pixels * (60 + 16 * op.window.kernel[0] + 6.0 * steps) + self.product(node, steps)
 
     @staticmethod
     def product(node: Node, steps: int) -> float:
         """Instructions of all pixels by two channels."""
         groups, alone = divmod(node.output.shape[0] * node.output.shape[1], LANES)
-        return -(-node.output.shape[2] // 2) * (groups * (37 + 22.2 * steps) + alone * (15 + 14 * steps))
+        return -(-node.output.shape[2] // 2) * (groups * (36 + 20.6 * steps) + alone * (15 + 14 * steps))
 
 
 class Conv1x1DspKernel(Conv2dDspKernel):
@@ -90,7 +90,7 @@ class Conv1x1DspKernel(Conv2dDspKernel):
     def cost(self, node: Node) -> float:
         assert isinstance(node.op, Conv2d)
         steps, _ = self.steps(node.op)
-        return node.output.shape[0] * node.output.shape[1] * (40 + 5.5 * steps) + self.product(node, steps)
+        return node.output.shape[0] * node.output.shape[1] * (30 + 6 * steps) + self.product(node, steps)
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)

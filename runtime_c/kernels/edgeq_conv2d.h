@@ -41,8 +41,8 @@ void edgeq_conv2d(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out, v
 /* kernel 1x1, no padding, one group. */
 void edgeq_conv2d_1x1(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out);
 
-/* As edgeq_conv2d, for one group. scratch: 24 * steps + 4 * rest_steps + kernel_h * kernel_w * in_c bytes,
- * aligned to 4. */
+/* As edgeq_conv2d, for one group. scratch: 24 * steps + 4 * rest_steps + kernel_h * kernel_w * in_c bytes, rounded up to a
+ * multiple of 4 and aligned to 4. */
 void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 /* As edgeq_conv2d_1x1. scratch: 24 * steps bytes, aligned to 4. */

@@ -400,7 +400,7 @@ static inline void conv2d_dsp_next(conv2d_dsp_window *at) {
     }
 }
 
-static inline int8_t *conv2d_dsp_move(int8_t *to, const int8_t *from, int32_t n) {
+static inline void conv2d_dsp_move(int8_t *to, const int8_t *from, int32_t n) {
     for (; n >= 4; n -= 4) {
         edgeq_dsp_store4(to, edgeq_dsp_load4(from));
         to += 4;
@@ -409,46 +409,31 @@ static inline int8_t *conv2d_dsp_move(int8_t *to, const int8_t *from, int32_t n)
     for (; n > 0; n--) {
         *to++ = *from++;
     }
-    return to;
 }
 
-static inline int8_t *conv2d_dsp_fill(int8_t *to, int8_t value, int32_t n) {
-    for (; n >= 4; n -= 4) {
-        edgeq_dsp_store4(to, edgeq_dsp_all4(value));
-        to += 4;
-    }
-    for (; n > 0; n--) {
-        *to++ = value;
-    }
-    return to;
-}
-
-/* A copy of a window's taps in order, with padding. */
-__attribute__((noinline)) static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, int32_t window_y, int32_t window_x,
-                            int8_t *copy) {
+/* A copy of a window's taps in order, with padding. size: bytes of it, rounded up to a multiple of 4. */
+__attribute__((noinline)) static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, int32_t window_y,
+                                                      int32_t window_x, int32_t size, int8_t *copy) {
     const edgeq_window *w = &p->window;
     const int32_t taps = w->dilation_w == 1 ? w->kernel_w : 1; /* neighbours, in one go */
+    for (int32_t k = 0; k < size; k += 4) {
+        edgeq_dsp_store4(copy + k, edgeq_dsp_all4(p->pad_value));
+    }
     for (int32_t i = 0; i < w->kernel_h; i++) {
         const int32_t y = window_y + i * w->dilation_h;
-        for (int32_t j = 0; j < w->kernel_w; j += taps) {
+        for (int32_t j = 0; j < w->kernel_w && y >= 0 && y < w->in_h; j += taps) {
             const int32_t x = window_x + j * w->dilation_w;
-            int32_t before = x < 0 ? -x : 0, after = x + taps > w->in_w ? x + taps - w->in_w : 0;
-            if (before + after >= taps || y < 0 || y >= w->in_h) {
-                before = taps;
-                after = 0;
-            }
-            const int32_t inside = taps - before - after;
-            copy = conv2d_dsp_fill(copy, p->pad_value, before * p->in_c);
-            copy = conv2d_dsp_move(copy, in + (inside > 0 ? (y * w->in_w + x + before) * p->in_c : 0), inside * p->in_c);
-            copy = conv2d_dsp_fill(copy, p->pad_value, after * p->in_c);
+            const int32_t from = x > 0 ? x : 0, to = x + taps < w->in_w ? x + taps : w->in_w;
+            conv2d_dsp_move(copy + (j + from - x) * p->in_c, in + (y * w->in_w + from) * p->in_c, (to - from) * p->in_c);
         }
+        copy += w->kernel_w * p->in_c;
     }
 }
 
 EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
     const int32_t pixels = w->out_h * w->out_w, in_c = p->in_c, n = w->kernel_w * in_c;
-    const int32_t pitch = w->in_w * in_c, row = w->dilation_h * pitch;
+    const int32_t pitch = w->in_w * in_c, row = w->dilation_h * pitch, size = (w->kernel_h * n + 3) / 4 * 4;
     uint32_t *const x = (uint32_t *)scratch;
     int8_t *const rests = (int8_t *)(x + 2 * CONV2D_DSP_LANES * p->steps), *const copy = rests + 4 * p->rest_steps;
     const conv2d_dsp_rows rows = {n, w->kernel_h, rests, p->rest_steps};
@@ -465,7 +450,7 @@ EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_
             if (at.x >= 0 && at.x <= last_x && at.y >= 0 && at.y <= last_y) {
                 conv2d_dsp_expand(&rows, in + at.y * pitch + at.x * in_c, row, x + k);
             } else {
-                conv2d_dsp_copy(p, in, at.y, at.x, copy);
+                conv2d_dsp_copy(p, in, at.y, at.x, size, copy);
                 conv2d_dsp_expand(&rows, copy, n, x + k);
             }
             conv2d_dsp_next(&at);
