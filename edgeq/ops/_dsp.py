@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 LAST = -(2**31)  # marks the last block of channels in its word of shifts
@@ -15,25 +17,34 @@ def row_order(weight: np.ndarray) -> np.ndarray:
     return np.concatenate([rows[:, :, :whole].reshape(len(weight), -1), rows[:, :, whole:].reshape(len(weight), -1)], 1)
 
 
-def channel_blocks(taps: np.ndarray, bias: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
-    """int32 words for each `size` of the (O, taps) channels: their biases, for each four taps a word of each, their shifts.
+def four_steps(taps: np.ndarray) -> np.ndarray:
+    """(4, T) -> int32 words: for each four taps a word of each channel."""
+    padded = np.pad(taps, ((0, 0), (0, -taps.shape[1] % 4)))
+    return np.ascontiguousarray(padded).view("<i4").T.ravel()
 
-    The last word of the last block is negative. Where O is no multiple of `size`, its last `size` channels follow as a
-    run of their own.
+
+def two_steps(taps: np.ndarray) -> np.ndarray:
+    """(4, T) -> int32 words: for each two taps t, t + 1 of channels c and c + 1 (t, c), (t, c + 1), (t + 1, c), (t + 1, c + 1)."""
+    padded = np.pad(taps, ((0, 0), (0, -taps.shape[1] % 2)))
+    return padded.reshape(2, 2, -1, 2).transpose(2, 0, 3, 1).reshape(-1, 4).view("<i4").ravel()
+
+
+def channel_blocks(
+    taps: np.ndarray, bias: np.ndarray, shift: np.ndarray, pack: Callable[[np.ndarray], np.ndarray] = four_steps
+) -> np.ndarray:
+    """int32 words for each four of the (O, T) channels: their biases, their taps as `pack` orders them, their shifts.
+
+    The last word of the last block is negative. Where O is no multiple of 4, its last four channels follow as a run of
+    their own.
     """
     count = len(taps)
-    runs = [range(0, count - size + 1, size)]
-    if count % size:
-        runs.append(range(count - size, count - size + 1))
-    words = [_block(taps, bias, shift, range(at, at + size), last=at == run[-1]) for run in runs for at in run]
-    return np.concatenate(words)
-
-
-def _block(taps: np.ndarray, bias: np.ndarray, shift: np.ndarray, channels: range, last: bool) -> np.ndarray:
-    padded = np.pad(taps[channels.start : channels.stop], ((0, 0), (0, -taps.shape[1] % 4)))
-    words = np.ascontiguousarray(padded).view("<i4")  # (channels, steps)
-    shifts = sum(int(shift[c]) << 8 * i for i, c in enumerate(channels)) + (LAST if last else 0)
-    return np.concatenate([bias[channels.start : channels.stop], words.T.ravel(), [shifts]]).astype(np.int32)
+    runs = [range(0, count - 3, 4), *([range(count - 4, count - 3)] if count % 4 else [])]
+    words: list[np.ndarray | list[int]] = []
+    for run in runs:
+        for at in run:
+            shifts = sum(int(shift[at + i]) << 8 * i for i in range(4)) + (LAST if at == run[-1] else 0)
+            words += [bias[at : at + 4], pack(np.ascontiguousarray(taps[at : at + 4])), [shifts]]
+    return np.concatenate(words).astype(np.int32)
 
 
 def pair_steps(taps: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeq.ir import Node
 from edgeq.ops._base import Array, Params
+from edgeq.ops._dsp import channel_blocks, two_steps
 from edgeq.ops._window import Window
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
 
@@ -126,3 +127,37 @@ class Depthwise3x3DspKernel(DepthwiseKernel):
         shape = node.output.shape
         whole = self.walk(node).whole and shape[2] % CHANNELS == 0  # then a channel is read before it is written
         return {0: 0} if whole and node.inputs[0].shape == shape and node.op.window.strides == (1, 1) else {}
+
+
+class DepthwiseAnyDspKernel(DepthwiseKernel):
+    """Any window, four channels by two taps at a time. All inputs of four channels of a pixel are read before they are written."""
+
+    function = "edgeq_depthwise_conv2d_any_dsp"
+    source = "edgeq_depthwise_conv2d_any_dsp.c"
+    params_type = "edgeq_depthwise_conv2d_any_dsp_params"
+    isa = "dsp"
+    uses_scratch = True
+
+    def supports(self, node: Node) -> bool:
+        return CHANNELS <= node.inputs[0].shape[2] == node.output.shape[2]
+
+    def params(self, node: Node) -> Params:
+        op = node.op
+        assert isinstance(op, DepthwiseConv2d)
+        weight = channel_blocks(op.weight.reshape(len(op.weight), -1), op.bias, op.shift, two_steps)
+        return {
+            "window": op.window.params(node.inputs[0].shape, node.output.shape),
+            "channels": len(op.weight), "pad_value": op.pad_value, "weight": Array(weight), "lo": op.lo, "hi": op.hi,
+        }  # fmt: skip
+
+    def cost(self, node: Node) -> float:
+        assert isinstance(node.op, DepthwiseConv2d)
+        (h, w, channels), taps = node.output.shape, node.op.window.taps
+        return h * w * (60 + 20 * taps + -(-channels // CHANNELS) * (27 + 20 * -(-taps // 2)))
+
+    def scratch(self, node: Node) -> int:
+        assert isinstance(node.op, DepthwiseConv2d)
+        return 8 * -(-node.op.window.taps // 2) + -(-node.output.shape[2] // 4) * 4
+
+    def overlays(self, node: Node) -> dict[int, int]:
+        return super().overlays(node) if node.output.shape[2] % CHANNELS == 0 else {}

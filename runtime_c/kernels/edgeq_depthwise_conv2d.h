@@ -38,11 +38,24 @@ typedef struct {
     int32_t lo, hi;        /* -128..127 */
 } edgeq_depthwise_conv2d_dsp_params;
 
+/* For the same processors: any window, multiplier 1, 4 or more channels. */
+typedef struct {
+    edgeq_window window;
+    int16_t channels;
+    int8_t pad_value;      /* the input's zero point */
+    const int32_t *weight; /* channels by fours with their biases and shifts, see SPEC.md */
+    int32_t lo, hi;        /* -128..127 */
+} edgeq_depthwise_conv2d_any_dsp_params;
+
 void edgeq_depthwise_conv2d(const edgeq_depthwise_conv2d_params *p, const int8_t *in, int8_t *out);
 
 /* scratch: 224 * lines bytes, aligned to 4. in and out may be the same memory where there is one band and one strip,
  * channels are a multiple of 4, and strides are 1 with padding that keeps the size. */
 void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* scratch: 4 * kernel_h * kernel_w, rounded up to a multiple of 8, + channels bytes, aligned to 4. */
+void edgeq_depthwise_conv2d_any_dsp(const edgeq_depthwise_conv2d_any_dsp_params *p, const int8_t *in, int8_t *out,
+                                    void *scratch);
 
 typedef struct {
     edgeq_window window;
