@@ -24,7 +24,7 @@ def four_steps(taps: np.ndarray) -> np.ndarray:
 
 
 def two_steps(taps: np.ndarray) -> np.ndarray:
-    """(4, T) -> int32 words: for each two taps t, t + 1 of channels c and c + 1 (t, c), (t, c + 1), (t + 1, c), (t + 1, c + 1)."""
+    """(4, T) -> int32 words: for each two taps a word of channels 0 and 1, bytes of one tap, then the other; one of 2 and 3."""
     padded = np.pad(taps, ((0, 0), (0, -taps.shape[1] % 2)))
     return padded.reshape(2, 2, -1, 2).transpose(2, 0, 3, 1).reshape(-1, 4).view("<i4").ravel()
 

@@ -130,7 +130,7 @@ class Depthwise3x3DspKernel(DepthwiseKernel):
 
 
 class DepthwiseAnyDspKernel(DepthwiseKernel):
-    """Any window, four channels by two taps at a time. All inputs of four channels of a pixel are read before they are written."""
+    """Any window, four channels by two taps at a time. Four channels of a pixel are written after their window is read."""
 
     function = "edgeq_depthwise_conv2d_any_dsp"
     source = "edgeq_depthwise_conv2d_any_dsp.c"

@@ -318,7 +318,7 @@ static uint32_t *conv2d_dsp_expand(const conv2d_dsp_rows *rows, const int8_t *fr
 #endif
 
 /* The first n < 4 bytes of a row as a word. */
-static inline uint32_t conv2d_dsp_load(const int8_t *from, int32_t n) {
+__attribute__((noinline)) static uint32_t conv2d_dsp_load(const int8_t *from, int32_t n) {
     uint32_t word = 0;
     while (n > 0) {
         n--;

@@ -327,7 +327,8 @@ typedef struct {
 } depthwise_dsp_range;
 
 /* n outputs from `first` on; pad: before the input, size: of the input. */
-static depthwise_dsp_range depthwise_dsp_inside(int32_t first, int32_t n, int32_t stride, int32_t pad, int32_t size) {
+__attribute__((noinline)) static depthwise_dsp_range depthwise_dsp_inside(int32_t first, int32_t n, int32_t stride, int32_t pad,
+                                                                          int32_t size) {
     const int32_t begin = first * stride - pad, end = begin + (n - 1) * stride + 3;
     const int32_t from = begin > 0 ? begin : 0, to = end < size ? end : size;
     const depthwise_dsp_range inside = {from - begin, from, to > from ? to - from : 0};

@@ -144,7 +144,7 @@ static inline uint32_t edgeq_dsp_all4(int32_t v) {
 }
 
 /* For bounds tighter than int8, which saturating blocks do not know. */
-static inline void edgeq_dsp_clamp(int8_t *out, int32_t n, int32_t lo, int32_t hi) {
+__attribute__((noinline, unused)) static void edgeq_dsp_clamp(int8_t *out, int32_t n, int32_t lo, int32_t hi) {
     if (lo == -128 && hi == 127) {
         return;
     }
