@@ -136,8 +136,9 @@ def cases() -> Iterator[Node]:
         (60, 52, 3, 1, Window((3, 3), (2, 2), pads=(0, 0, 1, 1))),
         (29, 28, 5, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # several bands and strips
         (27, 28, 4, 1, Window((3, 3), (2, 2), pads=(1, 0, 0, 1))),
-        (2, 1, 4, 1, Window((3, 3), pads=(3, 4, 6, 3))),  # blocks of padding alone
+        (2, 1, 4, 1, Window((3, 3), pads=(3, 4, 6, 3))),  # windows of padding alone
         (5, 3, 8, 1, Window((3, 3), pads=(1, 0, 0, 0))),  # one column
+        (4, 2, 4, 1, Window((3, 3), pads=(0, 2, 2, 1))),
         (6, 5, 4, 1, Window((3, 3), (1, 2), pads=(2, 3, 0, 1))),
         (5, 9, 2, 1, Window((3, 3), (2, 1), pads=(0, 2, 1, 4))),
     ]:

@@ -90,7 +90,7 @@ class Depthwise3x3DspKernel(DepthwiseKernel):
         assert isinstance(node.op, DepthwiseConv2d)
         w, channels = node.op.window, node.inputs[0].shape[2]
         one = (w.kernel, w.dilations) == ((3, 3), (1, 1)) and w.strides in ((1, 1), (2, 2))
-        return one and CHANNELS <= channels == node.output.shape[2]
+        return one and max(w.pads) < 3 and CHANNELS <= channels == node.output.shape[2]  # no window of padding alone
 
     @staticmethod
     def walk(node: Node) -> Walk:

@@ -159,7 +159,7 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
 #else
 static const int32_t *conv2d_dsp_pairs(const uint32_t *x, const int32_t *w, int32_t steps, const conv2d_dsp_target *to) {
     int8_t *out = to->out;
-    int32_t *sums = to->sums;
+    int32_t done = 0; /* sums */
     uint32_t tail;
     do {
         int32_t sum[2 * CONV2D_DSP_LANES];
@@ -169,7 +169,7 @@ static const int32_t *conv2d_dsp_pairs(const uint32_t *x, const int32_t *w, int3
             }
             w += 2;
         } else {
-            memcpy(sum, sums, sizeof sum);
+            memcpy(sum, to->sums + done, sizeof sum);
         }
         for (int32_t s = 0; s < 2 * steps; s++) {
             const uint32_t weights = (uint32_t)*w++;
@@ -181,14 +181,14 @@ static const int32_t *conv2d_dsp_pairs(const uint32_t *x, const int32_t *w, int3
         }
         tail = (uint32_t)*w++;
         if ((tail & 0xC0) == 0x80) {
-            memcpy(sums, sum, sizeof sum);
+            memcpy(to->sums + done, sum, sizeof sum);
         } else {
             for (int32_t k = 0; k < 2 * CONV2D_DSP_LANES; k++) {
                 out[k / 2 * to->step + k % 2] = edgeq_dsp_saturate(sum[k] >> (tail >> k % 2 * 8 & 31));
             }
             out += 2;
         }
-        sums += to->sums != 0 ? 2 * CONV2D_DSP_LANES : 0;
+        done += 2 * CONV2D_DSP_LANES;
     } while (tail >> 31 == 0);
     return w;
 }
@@ -197,7 +197,7 @@ static const int32_t *conv2d_dsp_pairs(const uint32_t *x, const int32_t *w, int3
 /* The same for the first of three pixels alone, not in parts: where fewer are left. */
 static const int32_t *conv2d_dsp_pairs_of_one(const uint32_t *x, const int32_t *w, int32_t steps, int8_t *out) {
     const uint32_t *const end = x + 2 * CONV2D_DSP_LANES * steps;
-    int32_t tail;
+    uint32_t tail;
     do {
         int32_t a = *w++, b = *w++;
         for (const uint32_t *v = x; v != end; v += 2 * CONV2D_DSP_LANES) {
@@ -207,11 +207,21 @@ static const int32_t *conv2d_dsp_pairs_of_one(const uint32_t *x, const int32_t *
             a = edgeq_dsp_mac2(edgeq_dsp_even(w1), v[CONV2D_DSP_LANES], a);
             b = edgeq_dsp_mac2(edgeq_dsp_odd(w1), v[CONV2D_DSP_LANES], b);
         }
-        tail = *w++;
+        tail = (uint32_t)*w++;
         *out++ = edgeq_dsp_saturate(a >> (tail & 31));
         *out++ = edgeq_dsp_saturate(b >> (tail >> 8 & 31));
-    } while (tail >= 0);
+    } while (tail >> 31 == 0);
     return w;
+}
+
+/* How many of the pixels left are next. */
+static inline int32_t conv2d_dsp_next_lanes(int32_t left) {
+    return left < CONV2D_DSP_LANES ? 1 : CONV2D_DSP_LANES;
+}
+
+static inline conv2d_dsp_target conv2d_dsp_begin(const edgeq_conv2d_dsp_params *p, int8_t *out) {
+    const conv2d_dsp_target to = {out, p->out_c, 0, 0};
+    return to;
 }
 
 /* All channels of three pixels or one. Of an odd number the last two are a run of their own: it writes the last but one
@@ -329,20 +339,18 @@ __attribute__((noinline)) static uint32_t conv2d_dsp_load(const int8_t *from, in
 
 /* The steps of three pixels of n bytes. */
 static inline void conv2d_dsp_expand_pixels(const int8_t *const *pixel, int32_t n, uint32_t *x) {
+    const int32_t rest = n % 4;
     const int8_t *from0 = pixel[0], *from1 = pixel[1], *from2 = pixel[2];
-    for (; n >= 4; n -= 4) {
+    for (const int8_t *const end = from0 + n - rest; from0 != end; from0 += 4) {
         const uint32_t word0 = edgeq_dsp_load4(from0), word1 = edgeq_dsp_load4(from1), word2 = edgeq_dsp_load4(from2);
-        from0 += 4;
         from1 += 4;
         from2 += 4;
         conv2d_dsp_step(word0, x);
         conv2d_dsp_step(word1, x + 1);
         x = conv2d_dsp_step(word2, x + 2) - 2;
     }
-    if (n > 0) {
-        conv2d_dsp_step(conv2d_dsp_load(from0, n), x);
-        conv2d_dsp_step(conv2d_dsp_load(from1, n), x + 1);
-        conv2d_dsp_step(conv2d_dsp_load(from2, n), x + 2);
+    for (int32_t k = 0; k < CONV2D_DSP_LANES && rest > 0; k++) {
+        conv2d_dsp_step(conv2d_dsp_load(pixel[k] + n - rest, rest), x + k);
     }
 }
 
@@ -352,7 +360,7 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
     const int32_t row = w->stride_h * w->in_w * in_c - w->out_w * column; /* from a row's end to the next */
     const int32_t in_row = row == 0 ? pixels : w->out_w;
     uint32_t *const x = (uint32_t *)scratch;
-    conv2d_dsp_target to = {out, p->out_c, 0, 0};
+    conv2d_dsp_target to = conv2d_dsp_begin(p, out);
     int32_t lanes = CONV2D_DSP_LANES, left = in_row;
     for (int32_t i = 0; i < pixels; i += lanes) {
         const int8_t *pixel[CONV2D_DSP_LANES] = {in, in + column, in + 2 * column};
@@ -360,7 +368,7 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
             in += CONV2D_DSP_LANES * column;
             left -= CONV2D_DSP_LANES;
         } else { /* the row ends */
-            lanes = pixels - i < CONV2D_DSP_LANES ? 1 : CONV2D_DSP_LANES;
+            lanes = conv2d_dsp_next_lanes(pixels - i);
             pixel[1] = in; /* one pixel stands for three */
             pixel[2] = in;
             for (int32_t k = 0; k < lanes; k++) {
@@ -437,15 +445,13 @@ EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_
     uint32_t *const x = (uint32_t *)scratch;
     int8_t *const rests = (int8_t *)(x + 2 * CONV2D_DSP_LANES * p->steps), *const copy = rests + 4 * p->rest_steps;
     const conv2d_dsp_rows rows = {n, w->kernel_h, rests, p->rest_steps};
-    const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h - 1; /* where windows inside the input begin, */
-    const int32_t last_x = w->dilation_w == 1 ? w->in_w - w->kernel_w : -1; /* those of neighbours at least */
-    conv2d_dsp_target to = {out, p->out_c, 0, 0};
+    const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h - 1; /* of windows inside the input, */
+    const int32_t last_x = w->dilation_w == 1 ? w->in_w - w->kernel_w : -1; /* if they consist of neighbours */
+    conv2d_dsp_target to = conv2d_dsp_begin(p, out);
     conv2d_dsp_window at = conv2d_dsp_first(w);
-    int32_t lanes = CONV2D_DSP_LANES;
+    int32_t lanes;
     for (int32_t i = 0; i < pixels; i += lanes) {
-        if (pixels - i < CONV2D_DSP_LANES) {
-            lanes = 1;
-        }
+        lanes = conv2d_dsp_next_lanes(pixels - i);
         for (int32_t k = 0; k < lanes; k++) {
             if (at.x >= 0 && at.x <= last_x && at.y >= 0 && at.y <= last_y) {
                 conv2d_dsp_expand(&rows, in + at.y * pitch + at.x * in_c, row, x + k);
@@ -472,7 +478,7 @@ static void conv2d_dsp_expand_part(const edgeq_conv2d_dsp_params *p, const int8_
         if (iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w) {
             x = conv2d_dsp_expand(&row, in + (iy * w->in_w + ix) * p->in_c, 0, x);
         } else {
-            for (int32_t s = 0; s < p->in_c / 4; s++) {
+            for (int32_t c = 0; c < p->in_c; c += 4) {
                 x = conv2d_dsp_step(pad, x);
             }
         }
@@ -483,10 +489,11 @@ EDGEQ_KERNEL void edgeq_conv2d_split_dsp(const edgeq_conv2d_dsp_params *p, const
     const edgeq_window *w = &p->window;
     const int32_t pixels = w->out_h * w->out_w, taps = w->kernel_h * w->kernel_w;
     uint32_t *const x = (uint32_t *)scratch;
-    conv2d_dsp_target to = {out, 0, (int32_t *)(x + 2 * CONV2D_DSP_LANES * p->steps), 0};
+    conv2d_dsp_target to = conv2d_dsp_begin(p, out);
+    to.sums = (int32_t *)(x + 2 * CONV2D_DSP_LANES * p->steps);
     conv2d_dsp_window next = conv2d_dsp_first(w);
     for (int32_t left = pixels; left > 0;) {
-        const int32_t lanes = left < CONV2D_DSP_LANES ? 1 : CONV2D_DSP_LANES; /* one alone is computed three times */
+        const int32_t lanes = conv2d_dsp_next_lanes(left); /* one alone is computed three times */
         conv2d_dsp_window at[CONV2D_DSP_LANES];
         for (int32_t k = 0; k < lanes; k++) {
             at[k] = next;

@@ -23,8 +23,8 @@ typedef struct {
     int32_t lo, hi;        /* -128..127 */
 } edgeq_depthwise_conv2d_params;
 
-/* For Armv7E-M and Armv8-M with DSP: kernel 3x3, dilation 1, both strides 1 or 2, multiplier 1, 4 or more channels. Rows
- * and columns may be exchanged in window and weight; distances are in elements. */
+/* For Armv7E-M and Armv8-M with DSP: kernel 3x3, dilation 1, both strides 1 or both 2, padding up to 2 on each side,
+ * multiplier 1, 4 or more channels. Rows and columns may be exchanged in window and weight; distances are in elements. */
 typedef struct {
     edgeq_window window;
     int16_t channels;

@@ -288,26 +288,41 @@ static void depthwise_dsp_expand(const depthwise_dsp_fill *fill, const int8_t *i
 static int8_t depthwise_dsp_output(const depthwise_dsp_block *block, const uint32_t *x, int32_t channel, int32_t column) {
     int32_t acc = block->bias[channel];
     for (int32_t t = 0; t < 9; t++) {
-        const uint32_t word = x[t / 3 * DEPTHWISE_DSP_LINE + channel * DEPTHWISE_DSP_WORDS + (column + t % 3) / 2];
-        acc += block->weight[9 * channel + t] * (int16_t)(uint16_t)((column + t % 3) % 2 != 0 ? word >> 16 : word);
+        const int32_t at = column + t % 3;
+        const uint32_t word = x[t / 3 * DEPTHWISE_DSP_LINE + at / 2];
+        acc += block->weight[9 * channel + t] * (int16_t)(uint16_t)(at % 2 != 0 ? word >> 16 : word);
     }
     return edgeq_dsp_saturate(acc >> block->shift[channel]);
 }
 
+/* Two rows of channel c, two columns at a time from x to end. */
+static int8_t *depthwise_dsp_rows(const depthwise_dsp_block *block, const uint32_t *x, const uint32_t *end, int8_t *out,
+                                  int32_t c, int32_t stride, int32_t row, int32_t column) {
+    do {
+        for (int32_t k = 3; k >= 0; k--) {
+            out[k / 2 * row + k % 2 * column] =
+                depthwise_dsp_output(block, x + k / 2 * stride * DEPTHWISE_DSP_LINE, c, k % 2 * stride);
+        }
+        x += stride;
+        out += 2 * column;
+    } while (x != end);
+    return out;
+}
+
 static void depthwise_dsp_channels(const depthwise_dsp_block *block, const uint32_t *x, int8_t *out, int32_t stride) {
     for (int32_t c = 0; c < DEPTHWISE_DSP_CHANNELS; c++) {
-        for (int32_t y = 0; y < block->row_pairs; y++) {
-            const uint32_t *const line = x + 2 * y * stride * DEPTHWISE_DSP_LINE;
-            const int32_t row = y + 1 < block->row_pairs ? block->row : block->last_row;
-            const int32_t pairs = block->width / (4 * stride);
-            for (int32_t i = 0; i < pairs + block->odd; i++) {
-                const int32_t column = i < pairs ? block->column : 0;
-                int8_t *const to = out + 2 * (y * block->row + i * block->column) + c;
-                for (int32_t k = 3; k >= 0; k--) {
-                    to[k / 2 * row + k % 2 * column] = depthwise_dsp_output(
-                        block, line + k / 2 * stride * DEPTHWISE_DSP_LINE, c, (2 * i + k % 2) * stride);
-                }
+        const uint32_t *line = x + c * DEPTHWISE_DSP_WORDS;
+        int8_t *to = out + c;
+        for (int32_t left = block->row_pairs; left > 0; left--) {
+            const uint32_t *end = line + block->width / 4;
+            const int32_t row = left == 1 ? block->last_row : block->row;
+            to = depthwise_dsp_rows(block, line, end, to, c, stride, row, block->column);
+            if (block->odd != 0) {
+                depthwise_dsp_rows(block, end, end + stride, to, c, stride, row, 0);
+                end += stride;
             }
+            line = end + block->next_x / 4;
+            to += block->next_out;
         }
     }
 }
@@ -321,25 +336,30 @@ static void depthwise_dsp_stride2(const depthwise_dsp_block *block, const uint32
 }
 #endif
 
-/* What of a block's lines, or columns, is inside the input. */
+static inline int32_t depthwise_dsp_least(int32_t a, int32_t b) {
+    return a < b ? a : b;
+}
+
+/* Which lines, or columns, of the input a block reads; there are some. */
 typedef struct {
-    int32_t before, from, n; /* padding before; the first inside, how many */
+    int32_t before, from, n; /* padding before; the first, how many */
 } depthwise_dsp_range;
 
 /* n outputs from `first` on; pad: before the input, size: of the input. */
 __attribute__((noinline)) static depthwise_dsp_range depthwise_dsp_inside(int32_t first, int32_t n, int32_t stride, int32_t pad,
                                                                           int32_t size) {
     const int32_t begin = first * stride - pad, end = begin + (n - 1) * stride + 3;
-    const int32_t from = begin > 0 ? begin : 0, to = end < size ? end : size;
-    const depthwise_dsp_range inside = {from - begin, from, to > from ? to - from : 0};
+    const int32_t before = begin < 0 ? -begin : 0;
+    const depthwise_dsp_range inside = {before, begin + before, depthwise_dsp_least(end, size) - begin - before};
     return inside;
 }
 
 static depthwise_dsp_block depthwise_dsp_block_of(const edgeq_depthwise_conv2d_dsp_params *p, int32_t rows, int32_t columns) {
-    const int32_t stride = p->window.stride_w, pairs = columns > 1 ? columns / 2 : 1;
+    const int alone = columns == 1;
+    const int32_t stride = p->window.stride_w, pairs = alone ? 1 : columns / 2;
     depthwise_dsp_block block;
-    block.odd = columns > 1 ? columns % 2 : 0;
-    block.column = columns > 1 ? p->out_column : 0;
+    block.odd = alone ? 0 : columns % 2;
+    block.column = alone ? 0 : p->out_column;
     block.width = 4 * stride * pairs;
     block.next_x = stride * (2 * 4 * DEPTHWISE_DSP_LINE - 4 * (pairs + block.odd));
     block.next_out = 2 * (p->out_row - pairs * block.column);
@@ -354,20 +374,20 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_ds
     const edgeq_window *w = &p->window;
     const uint32_t pad = edgeq_dsp_bottoms((uint32_t)p->pad_value, (uint32_t)p->pad_value);
     uint32_t *const x = (uint32_t *)scratch;
-    depthwise_dsp_range padded = {-1, 0, 0}; /* the lines inside the input of the block before */
     for (int32_t ox = 0; ox < w->out_w; ox += p->strip) {
-        const int32_t columns = w->out_w - ox < p->strip ? w->out_w - ox : p->strip;
+        const int32_t columns = depthwise_dsp_least(w->out_w - ox, p->strip);
         const depthwise_dsp_range across = depthwise_dsp_inside(ox, columns, w->stride_w, w->pad_left, w->in_w);
         const int32_t begins = across.before % 2, rest = across.n - begins;
+        depthwise_dsp_range padded = {-1, -1, -1}; /* `down` of the block before */
         for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
-            const int32_t rows = w->out_h - oy < p->band ? w->out_h - oy : p->band;
+            const int32_t rows = depthwise_dsp_least(w->out_h - oy, p->band);
             const depthwise_dsp_range down = depthwise_dsp_inside(oy, rows, w->stride_h, w->pad_top, w->in_h);
             const depthwise_dsp_fill fill = {edgeq_dsp_all4(p->pad_value), p->in_column, p->in_row, rest / 2,
                                              begins + rest % 2 * 2, down.n};
             depthwise_dsp_block block = depthwise_dsp_block_of(p, rows, columns);
             const int8_t *const from = in + down.from * p->in_row + across.from * p->in_column;
             int8_t *const to = out + oy * p->out_row + ox * p->out_column;
-            if (oy == 0 || down.before != padded.before || down.n != padded.n) { /* otherwise padding is where it was */
+            if (down.before != padded.before || down.n != padded.n) { /* otherwise padding is where it was */
                 for (int32_t k = 0; k < p->lines * DEPTHWISE_DSP_LINE; k += 4) {
                     x[k] = pad;
                     x[k + 1] = pad;
@@ -377,10 +397,8 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_ds
                 padded = down;
             }
             for (int32_t c0 = 0; c0 < p->channels; c0 += DEPTHWISE_DSP_CHANNELS) {
-                const int32_t last = p->channels - DEPTHWISE_DSP_CHANNELS, c = c0 < last ? c0 : last;
-                if (across.n > 0 && down.n > 0) {
-                    depthwise_dsp_expand(&fill, from + c, x + down.before * DEPTHWISE_DSP_LINE + across.before / 2);
-                }
+                const int32_t c = depthwise_dsp_least(c0, p->channels - DEPTHWISE_DSP_CHANNELS);
+                depthwise_dsp_expand(&fill, from + c, x + down.before * DEPTHWISE_DSP_LINE + across.before / 2);
                 block.bias = p->bias + c;
                 block.shift = p->shift + c;
                 block.weight = p->weight + 9 * c;

@@ -149,11 +149,12 @@ __attribute__((noinline, unused)) static void edgeq_dsp_clamp(int8_t *out, int32
         return;
     }
     const uint32_t least = edgeq_dsp_all4(lo), most = edgeq_dsp_all4(hi);
-    for (; n >= 4; n -= 4) {
+    const int8_t *const end = out + n;
+    while (end - out >= 4) {
         edgeq_dsp_store4(out, edgeq_dsp_min4(edgeq_dsp_max4(edgeq_dsp_load4(out), least), most));
         out += 4;
     }
-    for (; n > 0; n--) {
+    while (out != end) {
         *out = (int8_t)(uint8_t)edgeq_dsp_min4(edgeq_dsp_max4((uint8_t)*out, least), most);
         out++;
     }
