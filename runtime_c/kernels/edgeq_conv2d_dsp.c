@@ -122,9 +122,11 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "ldr lr, [r1], #4\n"
         "asrs r4, lr, #8\n" /* negative: the last pair; carry, which is bit 7: a part */
         "bcs 3f\n"
+        "8:\n"
         CONV2D_DSP_WRITE
         "bpl 1b\n"
-        "b 5f\n"
+        "ldrd r5, r6, [sp, #20]\n"
+        "b 7f\n"
         "3:\n" /* the end of a part */
         "ldrd r5, r6, [sp, #20]\n"
         "tst lr, #0x40\n"
@@ -147,10 +149,10 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         CONV2D_DSP_MAC("lr")
         "ldr r6, [sp, #4]\n"
         "bx r6\n"
-        "6:\n" /* the end of the last part */
+        "6:\n" /* the end of the last part: written, but goes on at 7 */
         "bic lr, lr, #0xC0\n"
-        CONV2D_DSP_WRITE
-        "b 7b\n"
+        "mvns r5, #0\n"
+        "b 8b\n"
         "5:\n"
         "mov r0, r1\n"
         "add sp, sp, #28\n"
