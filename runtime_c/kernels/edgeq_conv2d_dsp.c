@@ -410,6 +410,10 @@ static inline void conv2d_dsp_next(conv2d_dsp_window *at) {
     }
 }
 
+static inline int conv2d_dsp_within(int32_t at, int32_t n) {
+    return at >= 0 && at < n;
+}
+
 static inline void conv2d_dsp_move(int8_t *to, const int8_t *from, int32_t n) {
     for (; n >= 4; n -= 4) {
         edgeq_dsp_store4(to, edgeq_dsp_load4(from));
@@ -431,7 +435,7 @@ __attribute__((noinline)) static void conv2d_dsp_copy(const edgeq_conv2d_dsp_par
     }
     for (int32_t i = 0; i < w->kernel_h; i++) {
         const int32_t y = window_y + i * w->dilation_h;
-        for (int32_t j = 0; j < w->kernel_w && y >= 0 && y < w->in_h; j += taps) {
+        for (int32_t j = 0; j < w->kernel_w && conv2d_dsp_within(y, w->in_h); j += taps) {
             const int32_t x = window_x + j * w->dilation_w;
             const int32_t from = x > 0 ? x : 0, to = x + taps < w->in_w ? x + taps : w->in_w;
             conv2d_dsp_move(copy + (j + from - x) * p->in_c, in + (y * w->in_w + from) * p->in_c, (to - from) * p->in_c);
@@ -447,15 +451,15 @@ EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_
     uint32_t *const x = (uint32_t *)scratch;
     int8_t *const rests = (int8_t *)(x + 2 * CONV2D_DSP_LANES * p->steps), *const copy = rests + 4 * p->rest_steps;
     const conv2d_dsp_rows rows = {n, w->kernel_h, rests, p->rest_steps};
-    const int32_t last_y = w->in_h - (w->kernel_h - 1) * w->dilation_h - 1; /* of windows inside the input, */
-    const int32_t last_x = w->dilation_w == 1 ? w->in_w - w->kernel_w : -1; /* if they consist of neighbours */
+    const int32_t inside_h = w->in_h - (w->kernel_h - 1) * w->dilation_h; /* rows where windows begin that are inside */
+    const int32_t inside_w = w->dilation_w == 1 ? w->in_w - w->kernel_w + 1 : 0; /* columns, where taps are neighbours */
     conv2d_dsp_target to = conv2d_dsp_begin(p, out);
     conv2d_dsp_window at = conv2d_dsp_first(w);
     int32_t lanes;
     for (int32_t i = 0; i < pixels; i += lanes) {
         lanes = conv2d_dsp_next_lanes(pixels - i);
         for (int32_t k = 0; k < lanes; k++) {
-            if (at.x >= 0 && at.x <= last_x && at.y >= 0 && at.y <= last_y) {
+            if (conv2d_dsp_within(at.x, inside_w) && conv2d_dsp_within(at.y, inside_h)) {
                 conv2d_dsp_expand(&rows, in + at.y * pitch + at.x * in_c, row, x + k);
             } else {
                 conv2d_dsp_copy(p, in, at.y, at.x, size, copy);
@@ -477,7 +481,7 @@ static void conv2d_dsp_expand_part(const edgeq_conv2d_dsp_params *p, const int8_
     for (int32_t t = first; t < first + p->part; t++) {
         const int32_t i = t / w->kernel_w, j = t - i * w->kernel_w;
         const int32_t iy = at->y + i * w->dilation_h, ix = at->x + j * w->dilation_w;
-        if (iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w) {
+        if (conv2d_dsp_within(iy, w->in_h) && conv2d_dsp_within(ix, w->in_w)) {
             x = conv2d_dsp_expand(&row, in + (iy * w->in_w + ix) * p->in_c, 0, x);
         } else {
             for (int32_t c = 0; c < p->in_c; c += 4) {
