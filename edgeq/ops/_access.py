@@ -78,13 +78,19 @@ def gathered(sources: Mapping[int, np.ndarray], sizes: Mapping[int, int], elemen
     return Access(reads, np.arange(elements))
 
 
+def row_groups(out: Shape, pixels: int) -> np.ndarray:
+    """The group (OH * OW,) of each pixel of an output (OH, OW, ...), so many of a row in each."""
+    y, x = np.divmod(np.arange(out[0] * out[1]), out[1])
+    return np.asarray(y * -(-out[1] // pixels) + x // pixels)
+
+
 def windowed(
-    window: Window, size: Shape, inputs: np.ndarray, outputs: np.ndarray, pixels: int = 1, in_row: bool = False
+    window: Window, size: Shape, inputs: np.ndarray, outputs: np.ndarray, group: int | np.ndarray = 1
 ) -> Access:  # fmt: skip
-    """A kernel that slides a window over an input (H, W, C), so many output pixels at a time, in their order in memory.
+    """A kernel that slides a window over an input (H, W, C), a group of output pixels at a time, in their order in memory.
 
     size: starts with (H, W). inputs (C,), outputs (O,): the step among those of one group of pixels in which a channel is
-    read, or written. in_row: groups start anew with each row of the output.
+    read, or written. group: the pixels of one, or the group (OH * OW,) of each.
     """
     oh, ow = window.out_size((size[0], size[1]))
     last = []  # for each axis and input position: the last output position whose window holds it
@@ -95,8 +101,7 @@ def windowed(
         inside = (taps >= 0) & (taps < size[axis])
         np.maximum.at(found, taps[inside], np.broadcast_to(np.arange(outs)[:, None], taps.shape)[inside])
         last.append(found)
-    pixel = np.arange(oh * ow)
-    group = pixel // ow * -(-ow // pixels) + pixel % ow // pixels if in_row else pixel // pixels
+    group = np.arange(oh * ow) // group if isinstance(group, int) else group
     steps = int(max(inputs.max(), outputs.max())) + 1
     at = np.where((last[0][:, None] >= 0) & (last[1] >= 0), last[0][:, None] * ow + last[1], -1)[..., None]
     read = np.where(at >= 0, group[at], -1)

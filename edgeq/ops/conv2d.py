@@ -161,7 +161,7 @@ def cases() -> Iterator[Node]:
         (3, 3, 1, 1, Window((3, 3)), 1),
         (3, 1, 4, 4, Window((3, 3), pads=(1, 1, 1, 1)), 1),
         (2, 2, 5, 7, Window((3, 3), pads=(3, 4, 3, 2)), 1),
-        (9, 8, 3, 6, Window((3, 2), (1, 2), (2, 3), (2, 0, 1, 3)), 1),
+        (9, 8, 3, 6, Window((3, 2), (1, 2), (3, 2), (2, 0, 1, 3)), 1),
         (5, 6, 6, 9, Window((2, 3), pads=(1, 0, 0, 1)), 3),
         (4, 4, 8, 8, Window((3, 3), pads=(1, 1, 1, 1)), 2),
         (12, 4, 1, 16, Window((10, 4), (2, 2), pads=(4, 1, 5, 1)), 1),
@@ -169,7 +169,9 @@ def cases() -> Iterator[Node]:
         (5, 5, 16, 8, Window((1, 1), (2, 2)), 1),
         (1, 1, 64, 10, Window((1, 1)), 1),
         (3, 2, 1, 1, Window((1, 1)), 1),
-        (5, 7, 63, 3, Window((1, 1)), 1),  # several tiles, the last one odd
+        (5, 7, 63, 3, Window((1, 1)), 1),
+        (2, 2, 8, 6, Window((3, 3), pads=(1, 1, 1, 1)), 1),  # windows in parts
+        (1, 4, 136, 2, Window((1, 1)), 1),  # more steps than an unrolled loop has
         (3, 3, 4, 4, Window((1, 1), pads=(1, 0, 0, 1)), 1),
         (3, 4, 44, 3, Window((2, 3), pads=(1, 1, 0, 1)), 1),  # parts of three positions
         (2, 5, 87, 2, Window((3, 1), (1, 2), pads=(1, 0, 1, 1)), 1),  # parts of two positions, the last of one

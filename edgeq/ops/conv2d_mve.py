@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeq.ir import Node, Shape
-from edgeq.ops._access import Access, windowed
+from edgeq.ops._access import Access, row_groups, windowed
 from edgeq.ops._base import Array, Params
 from edgeq.ops._mve import CHUNK, by_pairs, chunks, in_rows, matrix_cost, packed_linear, vector_cost
 from edgeq.ops._window import Window
@@ -87,7 +87,7 @@ class Conv2dMveKernel(Conv2dKernel):
     def access(self, node: Node) -> Access:
         window, inputs, outputs = geometry(node)
         reads, writes = np.zeros(inputs[2], int), np.zeros(outputs[2], int)
-        return windowed(window, inputs, reads, writes, self.tile(node), in_row=True)
+        return windowed(window, inputs, reads, writes, row_groups(outputs, self.tile(node)))
 
     def scratch(self, node: Node) -> int:
         return self.covered(node) * self.pitch(node) + CHUNK
@@ -108,7 +108,7 @@ class Conv1x1MveKernel(Conv2dMveKernel):
         window, inputs, outputs = geometry(node)  # the pixels of a group are read again after some of it is written
         reads, writes = np.ones(inputs[2], int), np.zeros(outputs[2], int)
         group = 2 if by_pairs(inputs[2], outputs[2]) else outputs[1]
-        return windowed(window, inputs, reads, writes, group, in_row=True)
+        return windowed(window, inputs, reads, writes, row_groups(outputs, group))
 
     def tile(self, node: Node) -> int:
         """The last pixels of the row: whose chunks would end behind the input."""

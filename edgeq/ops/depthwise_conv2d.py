@@ -136,8 +136,14 @@ def cases() -> Iterator[Node]:
         (3, 2, 17, 2, Window((2, 1), pads=(1, 0, 0, 0))),
         (2, 3, 7, 7, Window((1, 2), pads=(0, 1, 0, 0))),
         (2, 2, 1, 70, Window((1, 1))),
-        (40, 37, 2, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # several bands of planes
+        (40, 37, 2, 1, Window((3, 3), pads=(1, 1, 1, 1))),
         (60, 52, 3, 1, Window((3, 3), (2, 2), pads=(0, 0, 1, 1))),
+        (29, 28, 5, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # several bands and strips
+        (27, 28, 4, 1, Window((3, 3), (2, 2), pads=(1, 0, 0, 1))),
+        (2, 1, 4, 1, Window((3, 3), pads=(3, 4, 6, 3))),  # windows of padding alone
+        (3, 3, 8, 1, Window((3, 3))),  # one column
+        (4, 2, 4, 1, Window((3, 3), pads=(2, 2, 1, 0))),
+        (12, 12, 4, 1, Window((3, 3), pads=(1, 1, 1, 1))),  # bands with as many lines, padded at other ends
         (6, 5, 4, 1, Window((3, 3), (1, 2), pads=(2, 3, 0, 1))),
         (5, 9, 2, 1, Window((3, 3), (2, 1), pads=(0, 2, 1, 4))),
         (5, 1, 6, 1, Window((4, 1), (2, 1), (2, 1), pads=(3, 0, 2, 0))),  # a column with more padding than a tap

@@ -2,62 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from edgeq.ir import Node
-from edgeq.ops._access import Access
+from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, Params
-from edgeq.ops._window import Window
+from edgeq.ops._dsp import channel_blocks, two_steps
+from edgeq.ops._planes import Walk, banded, is_3x3, walk_params, walks
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
 
-SCRATCH = 2048  # bytes that a band of planes may take, if three lines fit at all
+CHANNELS = 4  # at a time
+LINE = 224  # bytes of scratch for a line of them
+STRIP = {1: 26, 2: 12}  # stride -> columns of the output that a line is enough for, even
 
 
-@dataclass(frozen=True)
-class Planes:
-    """How a 3x3 kernel walks: the window with rows and columns exchanged or not, output rows in a band, words in a line."""
+def shares(n: int, most: int) -> int:
+    """The even size of the fewest equal parts of n, each up to `most`."""
+    size = -(-n // -(-n // most))
+    return size + size % 2
 
-    window: Window
-    size: tuple[int, int]
-    transposed: bool
-    band: int
-    line: int
+
+def channel_steps(channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """The steps in which channels are read and written, four at a time; the last four once more where they are no multiple."""
+    writes = np.arange(channels) // CHANNELS
+    reads = writes.copy()
+    reads[-CHANNELS:] = writes[-1]
+    return reads, writes
+
+
+class DspWalk(Walk):
+    """Lines of four channels, in int16."""
 
     @property
-    def out(self) -> tuple[int, int]:
-        return self.window.out_size(self.size)
+    def band(self) -> int:
+        return shares(self.out[0], 6 if self.window.strides[0] == 1 else 4)
 
     @property
-    def lines(self) -> int:
-        """Lines of a band's planes."""
-        return (self.band - 1) * self.window.strides[0] + 3
+    def strip(self) -> int:
+        """Output columns at a time."""
+        return shares(self.out[1], STRIP[self.window.strides[1]])
 
-    @property
-    def cost(self) -> float:
-        """Estimated instructions for two channels."""
-        (rows, columns), stride = self.out, self.window.strides[1]
-        bands = -(-rows // self.band)
-        filled = (rows - 1) * self.window.strides[0] + 3 + (bands - 1) * max(3 - self.window.strides[0], 0)
-        fill = filled * (30 + 4.75 * self.line)
-        return bands * 130 + fill + 2 * rows * (16 + (29 + stride / 2) * (columns // 2) + 18 * (columns % 2))
-
-
-def planes(window: Window, size: tuple[int, int], transposed: bool) -> Planes:
-    """The walk over an input of (H, W), along its columns where `transposed`."""
-    if transposed:
-        (top, left, bottom, right), (sh, sw) = window.pads, window.strides
-        window = Window(window.kernel, (sw, sh), (1, 1), (left, top, right, bottom))
-        size = size[1], size[0]
-    rows, columns = window.out_size(size)
-    line = -(-columns // 2) * window.strides[1] + 1
-    lines = max(SCRATCH // (8 * line), 3)
-    return Planes(window, size, transposed, min((lines - 3) // window.strides[0] + 1, rows), line)
+    def cost(self, channels: int) -> float:
+        """Estimated instructions."""
+        (rows, columns), stride = self.out, self.window.strides[0]
+        bands, strips, fours = -(-rows // self.band), -(-columns // self.strip), -(-channels // CHANNELS)
+        filled = ((rows - 1) * stride + 3 + (bands - 1) * (3 - stride)) * (strips * 12 + 14 * (columns * stride / 2 + 1))
+        blocks = -(-rows // 2) * (strips * 24 + (44 + 9 * (stride - 1)) * -(-columns // 2))
+        return bands * strips * (60 + 4 * 56 * self.lines + fours * (90 + 4 * 45)) + fours * (filled + 4 * blocks)
 
 
 class Depthwise3x3DspKernel(DepthwiseKernel):
-    """3x3, two channels at a time as planes of int16 in scratch, two outputs at a time."""
+    """3x3, four channels at a time as lines of int16 in scratch, two rows by two columns of outputs at a time."""
 
     function = "edgeq_depthwise_conv2d_3x3_dsp"
     source = "edgeq_depthwise_conv2d_dsp.c"
@@ -67,44 +62,60 @@ class Depthwise3x3DspKernel(DepthwiseKernel):
 
     def supports(self, node: Node) -> bool:
         assert isinstance(node.op, DepthwiseConv2d)
-        w, channels = node.op.window, node.inputs[0].shape[2]
-        return (w.kernel, w.dilations) == ((3, 3), (1, 1)) and max(w.strides) <= 2 and channels == node.output.shape[2] > 1
+        w = node.op.window  # no window may be of padding alone
+        return is_3x3(node) and w.strides in ((1, 1), (2, 2)) and max(w.pads) < 3 and node.output.shape[2] >= CHANNELS
 
     @staticmethod
-    def planes(node: Node) -> Planes:
+    def walk(node: Node) -> DspWalk:
         """The cheaper walk."""
-        assert isinstance(node.op, DepthwiseConv2d)
-        size = node.inputs[0].shape[:2]
-        walks = [planes(node.op.window, (size[0], size[1]), transposed) for transposed in (False, True)]
-        return min(walks, key=lambda w: w.cost)
+        return min((DspWalk(*fields) for fields in walks(node)), key=lambda w: w.cost(node.output.shape[2]))
 
     def params(self, node: Node) -> Params:
-        op, walk = node.op, self.planes(node)
+        walk = self.walk(node)
+        assert isinstance(node.op, DepthwiseConv2d)
+        return {**walk_params(node, walk), "strip": walk.strip, "lines": walk.lines, **node.op.requant_params()}
+
+    def cost(self, node: Node) -> float:
+        return self.walk(node).cost(node.output.shape[2])
+
+    def scratch(self, node: Node) -> int:
+        return LINE * self.walk(node).lines
+
+    def access(self, node: Node) -> Access:
+        walk = self.walk(node)
+        return banded(node, walk, *channel_steps(node.output.shape[2]), walk.strip)
+
+
+class DepthwiseAnyDspKernel(DepthwiseKernel):
+    """Any window, four channels by two taps at a time."""
+
+    function = "edgeq_depthwise_conv2d_any_dsp"
+    source = "edgeq_depthwise_conv2d_any_dsp.c"
+    params_type = "edgeq_depthwise_conv2d_any_dsp_params"
+    isa = "dsp"
+    uses_scratch = True
+
+    def supports(self, node: Node) -> bool:
+        return CHANNELS <= node.inputs[0].shape[2] == node.output.shape[2]
+
+    def params(self, node: Node) -> Params:
+        op = node.op
         assert isinstance(op, DepthwiseConv2d)
-        channels = len(op.weight)
-        taps = op.weight[..., 0].transpose(0, 2, 1) if walk.transposed else op.weight[..., 0]
-        in_steps = (node.inputs[0].shape[1] * channels, channels)
-        out_steps = (node.output.shape[1] * channels, channels)
-        if walk.transposed:
-            in_steps, out_steps = in_steps[::-1], out_steps[::-1]
+        weight = channel_blocks(op.weight.reshape(len(op.weight), -1), op.bias, op.shift, two_steps)
         return {
-            "window": walk.window.params((*walk.size, channels), (*walk.out, channels)),
-            "channels": channels, "band": walk.band, "line": walk.line, "pad_value": op.pad_value,
-            "in_row": in_steps[0], "in_column": in_steps[1], "out_row": out_steps[0], "out_column": out_steps[1],
-            "weight": Array(np.ascontiguousarray(taps)), **op.requant_params(),
+            "window": op.window.params(node.inputs[0].shape, node.output.shape),
+            "channels": len(op.weight), "pad_value": op.pad_value, "weight": Array(weight), "lo": op.lo, "hi": op.hi,
         }  # fmt: skip
 
     def cost(self, node: Node) -> float:
-        return self.planes(node).cost * -(-node.output.shape[2] // 2)
+        assert isinstance(node.op, DepthwiseConv2d)
+        (h, w, channels), taps = node.output.shape, node.op.window.taps
+        return h * w * (60 + 20 * taps + -(-channels // CHANNELS) * (27 + 20 * -(-taps // 2)))
 
     def scratch(self, node: Node) -> int:
-        walk = self.planes(node)
-        return 8 * walk.line * walk.lines
+        assert isinstance(node.op, DepthwiseConv2d)
+        return 8 * -(-node.op.window.taps // 2) + -(-node.output.shape[2] // 4) * 4
 
-    def access(self, node: Node) -> Access | None:
-        if self.planes(node).band != self.planes(node).out[0]:
-            return None
-        writes = np.arange(node.output.shape[2]) // 2  # channels by twos: their planes are copied, then they are written
-        reads = np.concatenate([writes[:-2], writes[-1:], writes[-1:]])  # the last two together, whatever the number
-        reads, writes = (np.broadcast_to(a, t.shape).ravel() for a, t in ((reads, node.inputs[0]), (writes, node.output)))
-        return Access({0: reads}, writes)
+    def access(self, node: Node) -> Access:
+        assert isinstance(node.op, DepthwiseConv2d)
+        return windowed(node.op.window, node.inputs[0].shape, *channel_steps(node.output.shape[2]))

@@ -27,7 +27,7 @@ class FullyConnectedDspKernel(FullyConnectedKernel):
         op = node.op
         assert isinstance(op, FullyConnected)
         return {"in_n": op.weight.shape[1], "out_n": op.weight.shape[0],
-                "weight": Array(channel_blocks(op.weight, op.bias, op.shift, 4)), "lo": op.lo, "hi": op.hi}  # fmt: skip
+                "weight": Array(channel_blocks(op.weight, op.bias, op.shift)), "lo": op.lo, "hi": op.hi}  # fmt: skip
 
     def cost(self, node: Node) -> float:
         steps = -(-node.inputs[0].elements // 4)

@@ -27,9 +27,9 @@ typedef struct {
 typedef struct {
     edgeq_window window;
     int16_t in_c, out_c;
-    int16_t steps;         /* of four taps, in a window */
+    int16_t steps;         /* of four taps, in a window; edgeq_conv2d_split_dsp: in a part of it */
     int16_t rest_steps;    /* those of them for the rows' rests */
-    int16_t tile;          /* pixels at a time, even, for edgeq_conv2d_1x1_tile_dsp */
+    int16_t part;          /* taps at a time, a divisor of kernel_h * kernel_w, for edgeq_conv2d_split_dsp */
     int8_t pad_value;      /* the input's zero point */
     const int32_t *weight; /* pairs of channels with their biases and shifts, see SPEC.md */
     int32_t lo, hi;        /* -128..127 */
@@ -41,14 +41,16 @@ void edgeq_conv2d(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out, v
 /* kernel 1x1, no padding, one group. */
 void edgeq_conv2d_1x1(const edgeq_conv2d_params *p, const int8_t *in, int8_t *out);
 
-/* As edgeq_conv2d, for one group. scratch: 16 * steps + 8 * rest_steps + 2 * kernel_w * in_c bytes, aligned to 4. */
+/* As edgeq_conv2d, for one group. scratch: 24 * steps + 4 * rest_steps + kernel_h * kernel_w * in_c bytes, rounded up to a
+ * multiple of 4 and aligned to 4. */
 void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
-/* As edgeq_conv2d_1x1. scratch: 16 * steps bytes, aligned to 4. */
+/* As edgeq_conv2d_1x1. scratch: 24 * steps bytes, aligned to 4. */
 void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
-/* The same with many pixels at a time, for steps <= 8 and 2 or more pixels. scratch: 8 * steps * (tile + 2) bytes. */
-void edgeq_conv2d_1x1_tile_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
+/* As edgeq_conv2d_dsp with less scratch for large windows, for in_c a multiple of 4 and out_c of 2.
+ * scratch: 24 * steps + 12 * out_c bytes, aligned to 4. */
+void edgeq_conv2d_split_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
 
 /* Helium; one group, dilation_w 1. */
 typedef struct {

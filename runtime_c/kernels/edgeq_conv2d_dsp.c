@@ -1,135 +1,336 @@
 #include "edgeq_conv2d.h"
 #include "edgeq_dsp.h"
 
-/* Two pixels by two channels at a time, until a pair of channels marked as the last: 14 instructions for 16 products.
- * x: for each step of four taps the even and odd int16s of pixel 0, then of pixel 1. w: the packed weights. Writes the
- * channels to out0 and out1, saturated to int8; returns the weights after those read. */
+enum { CONV2D_DSP_LANES = 3 }; /* pixels at a time */
+
+/* Where the channels of three pixels go. */
+typedef struct {
+    int8_t *out;    /* of the first pixel */
+    int32_t step;   /* bytes to the next pixel */
+    int32_t *sums;  /* of windows in parts: for each two channels those of pixel 0, 1 and 2; otherwise null */
+    int32_t resume; /* whether sums hold those of the parts before */
+} conv2d_dsp_target;
+
+/* Three pixels by two channels at a time, until a pair of channels marked as the last: 20.5 instructions for 24 products.
+ * x: for each step of four taps the even int16s of pixels 0, 1, 2, then the odd ones. w: the packed weights. Writes the
+ * channels saturated to int8, or their sums where they are marked as a part; returns the weights after those read. */
 #if EDGEQ_DSP_ASM
+/* r2-r4: a word of three pixels; w: weights of both channels, then of the second, r5: of the first. r7-r12: sums. */
+#define CONV2D_DSP_MAC(w) \
+    "sxtb16 r5, " w "\n" \
+    "sxtb16 " w ", " w ", ror #8\n" \
+    "smlad r11, r5, r4, r11\n" \
+    "smlad r12, " w ", r4, r12\n" \
+    "smlad r9, r5, r3, r9\n" \
+    "smlad r10, " w ", r3, r10\n" \
+    "smlad r7, r5, r2, r7\n" \
+    "smlad r8, " w ", r2, r8\n"
+
+/* The same where sums begin as the biases r7 and r8. */
+#define CONV2D_DSP_FIRST_MAC(w) \
+    "sxtb16 r5, " w "\n" \
+    "sxtb16 " w ", " w ", ror #8\n" \
+    "smlad r11, r5, r4, r7\n" \
+    "smlad r12, " w ", r4, r8\n" \
+    "smlad r9, r5, r3, r7\n" \
+    "smlad r10, " w ", r3, r8\n" \
+    "smlad r7, r5, r2, r7\n" \
+    "smlad r8, " w ", r2, r8\n"
+
+/* Loads that begin a step: word by word they take a cycle less, together three instructions less. */
+#define CONV2D_DSP_LOAD_SINGLY \
+    "ldr r6, [r1], #8\n" \
+    "ldr lr, [r1, #-4]\n" \
+    "ldr r2, [r0], #12\n" \
+    "ldr r3, [r0, #-8]\n" \
+    "ldr r4, [r0, #-4]\n"
+
+#define CONV2D_DSP_LOAD_TOGETHER \
+    "ldrd r6, lr, [r1], #8\n" \
+    "ldmia.w r0!, {r2-r4}\n"
+
+/* lr, r4: the shifts. */
+#define CONV2D_DSP_WRITE \
+    "ldrd r2, r3, [sp, #12]\n" \
+    "asr r7, r7, lr\n" \
+    "asr r9, r9, lr\n" \
+    "asr r11, r11, lr\n" \
+    "asr r8, r8, r4\n" \
+    "asr r10, r10, r4\n" \
+    "asr r12, r12, r4\n" \
+    "ssat r7, #8, r7\n" \
+    "ssat r8, #8, r8\n" \
+    "ssat r9, #8, r9\n" \
+    "ssat r10, #8, r10\n" \
+    "ssat r11, #8, r11\n" \
+    "ssat r12, #8, r12\n" \
+    "bfi r7, r8, #8, #8\n" \
+    "bfi r9, r10, #8, #8\n" \
+    "bfi r11, r12, #8, #8\n" \
+    "strh r9, [r2, r3]\n" \
+    "strh r11, [r2, r3, lsl #1]\n" \
+    "strh r7, [r2], #2\n" \
+    "str r2, [sp, #12]\n"
+
 __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
-    const uint32_t *x __attribute__((unused)), const int32_t *w __attribute__((unused)),
-    int8_t *out0 __attribute__((unused)), int8_t *out1 __attribute__((unused)), int32_t steps __attribute__((unused))) {
+    const uint32_t *x __attribute__((unused)), const int32_t *w __attribute__((unused)), int32_t steps __attribute__((unused)),
+    const conv2d_dsp_target *to __attribute__((unused))) {
     __asm__(
         ".syntax unified\n"
-        "push {r0, r2-r11, lr}\n" /* x, out0, out1, the caller's */
-        "ldr r4, [sp, #48]\n"     /* steps: the loop has 16, and is entered so far inside that they come out right */
-        "add r5, r4, #15\n"
-        "lsr r5, r5, #4\n"
-        "rsb r6, r4, r5, lsl #4\n"
-        "mov r8, #56\n" /* bytes of a step */
-        "adr r7, 2f\n"
-        "mla r6, r6, r8, r7\n"
+        "push {r4-r11, lr}\n"
+        "sub r4, r2, #1\n" /* the first step is apart */
+        "and r4, r4, #15\n"
+        "rsb r4, r4, #16\n" /* the loop has 16, and is entered so far inside that they come out right */
+        "mov r5, #76\n"      /* bytes of a step; 12 more of every second */
+        "adr r6, 2f\n"
+        "mla r6, r4, r5, r6\n"
+        "lsr r4, r4, #1\n"
+        "mov r5, #12\n"
+        "mla r6, r4, r5, r6\n"
         "orr r6, r6, #1\n"
-        "push {r5, r6}\n"
+        "mov r5, r0\n"
+        "mov r4, #24\n" /* bytes of a step of x */
+        "mla r7, r2, r4, r0\n"
+        "ldm r3, {r8-r11}\n"
+        "push {r5-r11}\n" /* x, entry, end of x, out, step, sums, resume */
+        "cmp r11, #0\n"
+        "bne 4f\n"
         "1:\n"
-        "ldrd r9, r10, [r1], #8\n" /* biases */
-        "ldrd lr, r6, [sp]\n"
-        "ldr r0, [sp, #8]\n"
-        "mov r11, r9\n"
-        "mov r12, r10\n"
+        "ldrd r7, r8, [r1], #8\n" /* biases */
+        "ldr r0, [sp]\n"
+        CONV2D_DSP_LOAD_SINGLY
+        CONV2D_DSP_FIRST_MAC("r6")
+        "ldmia.w r0!, {r2-r4}\n"
+        CONV2D_DSP_MAC("lr")
+        "ldr r6, [sp, #4]\n"
         "bx r6\n"
         ".balign 4\n"
         "2:\n"
-        ".rept 16\n"
-        "ldrd r7, r8, [r1], #8\n"
-        "ldmia.w r0!, {r2-r5}\n"
-        "sxtb16 r6, r7\n"
-        "sxtb16 r7, r7, ror #8\n"
-        "smlad r9, r6, r2, r9\n"
-        "smlad r11, r6, r4, r11\n"
-        "sxtb16 r6, r8\n"
-        "sxtb16 r8, r8, ror #8\n"
-        "smlad r9, r7, r3, r9\n"
-        "smlad r11, r7, r5, r11\n"
-        "smlad r10, r6, r2, r10\n"
-        "smlad r12, r6, r4, r12\n"
-        "smlad r10, r8, r3, r10\n"
-        "smlad r12, r8, r5, r12\n"
+        ".rept 8\n"
+        CONV2D_DSP_LOAD_TOGETHER
+        CONV2D_DSP_MAC("r6")
+        "ldmia.w r0!, {r2-r4}\n"
+        CONV2D_DSP_MAC("lr")
+        CONV2D_DSP_LOAD_SINGLY
+        CONV2D_DSP_MAC("r6")
+        "ldmia.w r0!, {r2-r4}\n"
+        CONV2D_DSP_MAC("lr")
         ".endr\n"
-        "subs lr, lr, #1\n"
+        "ldr r5, [sp, #8]\n"
+        "cmp r0, r5\n"
         "bne 2b\n"
-        "ldr r6, [r1], #4\n" /* shifts in two bytes; the sign marks the last pair */
-        "ldrd r2, r3, [sp, #12]\n"
-        "asr r9, r9, r6\n"
-        "asr r11, r11, r6\n"
-        "asrs r6, r6, #8\n"
-        "asr r10, r10, r6\n"
-        "asr r12, r12, r6\n"
-        "ssat r9, #8, r9\n"
-        "ssat r10, #8, r10\n"
-        "ssat r11, #8, r11\n"
-        "ssat r12, #8, r12\n"
-        "strb r9, [r2], #1\n"
-        "strb r10, [r2], #1\n"
-        "strb r11, [r3], #1\n"
-        "strb r12, [r3], #1\n"
-        "strd r2, r3, [sp, #12]\n"
+        "ldr lr, [r1], #4\n"
+        "asrs r4, lr, #8\n" /* negative: the last pair; carry, which is bit 7: a part */
+        "bcs 3f\n"
+        "8:\n"
+        CONV2D_DSP_WRITE
         "bpl 1b\n"
+        "ldrd r5, r6, [sp, #20]\n"
+        "b 7f\n"
+        "3:\n" /* the end of a part */
+        "ldrd r5, r6, [sp, #20]\n"
+        "tst lr, #0x40\n"
+        "bne 6f\n"
+        "stm r5, {r7-r12}\n"
+        "7:\n"
+        "add r5, r5, #24\n"
+        "str r5, [sp, #20]\n"
+        "cmp lr, #0\n"
+        "bmi 5f\n"
+        "cmp r6, #0\n"
+        "beq 1b\n"
+        "4:\n" /* the beginning of a part but the first */
+        "ldr r5, [sp, #20]\n"
+        "ldm r5, {r7-r12}\n"
+        "ldr r0, [sp]\n"
+        CONV2D_DSP_LOAD_SINGLY
+        CONV2D_DSP_MAC("r6")
+        "ldmia.w r0!, {r2-r4}\n"
+        CONV2D_DSP_MAC("lr")
+        "ldr r6, [sp, #4]\n"
+        "bx r6\n"
+        "6:\n" /* the end of the last part: written, but goes on at 7 */
+        "bic lr, lr, #0xC0\n"
+        "mvns r5, #0\n"
+        "b 8b\n"
+        "5:\n"
         "mov r0, r1\n"
-        "add sp, sp, #20\n"
+        "add sp, sp, #28\n"
         "pop {r4-r11, pc}\n");
 }
 #else
-static const int32_t *conv2d_dsp_pairs(const uint32_t *x, const int32_t *w, int8_t *out0, int8_t *out1, int32_t steps) {
-    int32_t tail;
+static const int32_t *conv2d_dsp_pairs(const uint32_t *x, const int32_t *w, int32_t steps, const conv2d_dsp_target *to) {
+    int8_t *out = to->out;
+    int32_t done = 0; /* sums */
+    uint32_t tail;
     do {
-        int32_t a = w[0], b = w[1], c = w[0], d = w[1];
-        w += 2;
-        for (const uint32_t *v = x; v != x + 4 * steps; v += 4) {
-            const uint32_t w0 = (uint32_t)w[0], w1 = (uint32_t)w[1];
+        int32_t sum[2 * CONV2D_DSP_LANES];
+        if (to->resume == 0) {
+            for (int32_t k = 0; k < 2 * CONV2D_DSP_LANES; k++) {
+                sum[k] = w[k % 2];
+            }
             w += 2;
-            a = edgeq_dsp_mac2(edgeq_dsp_odd(w0), v[1], edgeq_dsp_mac2(edgeq_dsp_even(w0), v[0], a));
-            b = edgeq_dsp_mac2(edgeq_dsp_odd(w1), v[1], edgeq_dsp_mac2(edgeq_dsp_even(w1), v[0], b));
-            c = edgeq_dsp_mac2(edgeq_dsp_odd(w0), v[3], edgeq_dsp_mac2(edgeq_dsp_even(w0), v[2], c));
-            d = edgeq_dsp_mac2(edgeq_dsp_odd(w1), v[3], edgeq_dsp_mac2(edgeq_dsp_even(w1), v[2], d));
+        } else {
+            memcpy(sum, to->sums + done, sizeof sum);
         }
-        tail = *w++;
-        *out0++ = edgeq_dsp_saturate(a >> (tail & 31));
-        *out0++ = edgeq_dsp_saturate(b >> (tail >> 8 & 31));
-        *out1++ = edgeq_dsp_saturate(c >> (tail & 31));
-        *out1++ = edgeq_dsp_saturate(d >> (tail >> 8 & 31));
-    } while (tail >= 0);
+        for (int32_t s = 0; s < 2 * steps; s++) {
+            const uint32_t weights = (uint32_t)*w++;
+            for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
+                const uint32_t pixel = x[CONV2D_DSP_LANES * s + k];
+                sum[2 * k] = edgeq_dsp_mac2(edgeq_dsp_even(weights), pixel, sum[2 * k]);
+                sum[2 * k + 1] = edgeq_dsp_mac2(edgeq_dsp_odd(weights), pixel, sum[2 * k + 1]);
+            }
+        }
+        tail = (uint32_t)*w++;
+        if ((tail & 0xC0) == 0x80) {
+            memcpy(to->sums + done, sum, sizeof sum);
+        } else {
+            for (int32_t k = 0; k < 2 * CONV2D_DSP_LANES; k++) {
+                out[k / 2 * to->step + k % 2] = edgeq_dsp_saturate(sum[k] >> (tail >> k % 2 * 8 & 31));
+            }
+            out += 2;
+        }
+        done += 2 * CONV2D_DSP_LANES;
+    } while (tail >> 31 == 0);
     return w;
 }
 #endif
 
-/* All channels of two pixels. Of an odd number the last two are a run of their own: it writes the last but one again. */
-static inline void conv2d_dsp_pixels(const edgeq_conv2d_dsp_params *p, const uint32_t *x, int8_t *out0, int8_t *out1) {
-    const int32_t *rest = conv2d_dsp_pairs(x, p->weight, out0, out1, p->steps);
-    if (p->out_c % 2 != 0) {
-        conv2d_dsp_pairs(x, rest, out0 + p->out_c - 2, out1 + p->out_c - 2, p->steps);
-    }
+/* The same for the first of three pixels alone, not in parts: where fewer are left. */
+static const int32_t *conv2d_dsp_pairs_of_one(const uint32_t *x, const int32_t *w, int32_t steps, int8_t *out) {
+    const uint32_t *const end = x + 2 * CONV2D_DSP_LANES * steps;
+    uint32_t tail;
+    do {
+        int32_t a = *w++, b = *w++;
+        for (const uint32_t *v = x; v != end; v += 2 * CONV2D_DSP_LANES) {
+            const uint32_t w0 = (uint32_t)*w++, w1 = (uint32_t)*w++;
+            a = edgeq_dsp_mac2(edgeq_dsp_even(w0), v[0], a);
+            b = edgeq_dsp_mac2(edgeq_dsp_odd(w0), v[0], b);
+            a = edgeq_dsp_mac2(edgeq_dsp_even(w1), v[CONV2D_DSP_LANES], a);
+            b = edgeq_dsp_mac2(edgeq_dsp_odd(w1), v[CONV2D_DSP_LANES], b);
+        }
+        tail = (uint32_t)*w++;
+        *out++ = edgeq_dsp_saturate(a >> (tail & 31));
+        *out++ = edgeq_dsp_saturate(b >> (tail >> 8 & 31));
+    } while (tail >> 31 == 0);
+    return w;
 }
 
-/* Four taps of two pixels: a step of x. */
-static inline void conv2d_dsp_step(uint32_t word0, uint32_t word1, uint32_t *x) {
-    x[0] = edgeq_dsp_even(word0);
-    x[1] = edgeq_dsp_odd(word0);
-    x[2] = edgeq_dsp_even(word1);
-    x[3] = edgeq_dsp_odd(word1);
+/* How many of the pixels left are next. */
+static inline int32_t conv2d_dsp_next_lanes(int32_t left) {
+    return left < CONV2D_DSP_LANES ? 1 : CONV2D_DSP_LANES;
 }
 
-/* The steps of two rows of 4 * steps bytes. Returns the end of what it wrote. */
-static inline uint32_t *conv2d_dsp_expand(const int8_t *row0, const int8_t *row1, int32_t steps, uint32_t *x) {
-    for (; steps >= 4; steps -= 4) {
-        conv2d_dsp_step(edgeq_dsp_load4(row0), edgeq_dsp_load4(row1), x);
-        conv2d_dsp_step(edgeq_dsp_load4(row0 + 4), edgeq_dsp_load4(row1 + 4), x + 4);
-        conv2d_dsp_step(edgeq_dsp_load4(row0 + 8), edgeq_dsp_load4(row1 + 8), x + 8);
-        conv2d_dsp_step(edgeq_dsp_load4(row0 + 12), edgeq_dsp_load4(row1 + 12), x + 12);
-        row0 += 16;
-        row1 += 16;
-        x += 16;
+static inline conv2d_dsp_target conv2d_dsp_begin(const edgeq_conv2d_dsp_params *p, int8_t *out) {
+    const conv2d_dsp_target to = {out, p->out_c, 0, 0};
+    return to;
+}
+
+/* All channels of three pixels or one. Of an odd number the last two are a run of their own: it writes the last but one
+ * again. */
+static inline void conv2d_dsp_lanes(const edgeq_conv2d_dsp_params *p, const uint32_t *x, int32_t lanes,
+                                    conv2d_dsp_target *to) {
+    int8_t *const next = to->out + lanes * to->step;
+    const int32_t *w = p->weight;
+    for (int32_t odd = p->out_c % 2; odd >= 0; odd--) {
+        w = lanes == 1 ? conv2d_dsp_pairs_of_one(x, w, p->steps, to->out) : conv2d_dsp_pairs(x, w, p->steps, to);
+        to->out += to->step - 2;
     }
-    for (; steps > 0; steps--) {
-        conv2d_dsp_step(edgeq_dsp_load4(row0), edgeq_dsp_load4(row1), x);
-        row0 += 4;
-        row1 += 4;
-        x += 4;
+    to->out = next;
+}
+
+/* A step of a pixel. */
+static inline uint32_t *conv2d_dsp_step(uint32_t word, uint32_t *x) {
+    x[0] = edgeq_dsp_even(word);
+    x[CONV2D_DSP_LANES] = edgeq_dsp_odd(word);
+    return x + 2 * CONV2D_DSP_LANES;
+}
+
+/* Rows that are expanded, in the order in which the assembly reads it. */
+typedef struct {
+    int32_t n, rows;    /* bytes of a row; rows */
+    int8_t *rests;      /* memory for what rows have beyond whole steps, */
+    int32_t rest_steps; /* expanded in the end as so many steps */
+} conv2d_dsp_rows;
+
+/* Expands rows that begin `pitch` bytes apart. Returns the end of the steps. */
+#if EDGEQ_DSP_ASM
+#define CONV2D_DSP_EXPAND(word) \
+    "sxtb16 r10, " word "\n" \
+    "sxtb16 " word ", " word ", ror #8\n" \
+    "str r10, [r3], #12\n" \
+    "str " word ", [r3], #12\n"
+
+__attribute__((naked, noinline)) static uint32_t *conv2d_dsp_expand(
+    const conv2d_dsp_rows *rows __attribute__((unused)), const int8_t *from __attribute__((unused)),
+    int32_t pitch __attribute__((unused)), uint32_t *x __attribute__((unused))) {
+    __asm__(
+        ".syntax unified\n"
+        "push {r4-r10, lr}\n"
+        "ldm r0, {r4-r7}\n" /* n, rows, rests, rest_steps */
+        "mov r8, r6\n"
+        "sub r2, r2, r4\n"
+        "1:\n"
+        "subs r12, r4, #8\n"
+        "blt 3f\n"
+        "2:\n"
+        "ldr r9, [r1], #4\n"
+        "ldr lr, [r1], #4\n"
+        "subs r12, r12, #8\n"
+        CONV2D_DSP_EXPAND("r9")
+        CONV2D_DSP_EXPAND("lr")
+        "bge 2b\n"
+        "3:\n"
+        "tst r4, #4\n"
+        "bne 9f\n"
+        "4:\n"
+        "ands r12, r4, #3\n"
+        "beq 6f\n"
+        "5:\n"
+        "ldrb r9, [r1], #1\n"
+        "strb r9, [r8], #1\n"
+        "subs r12, r12, #1\n"
+        "bne 5b\n"
+        "6:\n"
+        "add r1, r1, r2\n"
+        "subs r5, r5, #1\n"
+        "bne 1b\n"
+        "cmp r7, #0\n"
+        "beq 8f\n"
+        "7:\n"
+        "ldr r9, [r6], #4\n"
+        "subs r7, r7, #1\n"
+        CONV2D_DSP_EXPAND("r9")
+        "bne 7b\n"
+        "8:\n"
+        "mov r0, r3\n"
+        "pop {r4-r10, pc}\n"
+        "9:\n" /* an odd step */
+        "ldr r9, [r1], #4\n"
+        CONV2D_DSP_EXPAND("r9")
+        "b 4b\n");
+}
+#else
+static uint32_t *conv2d_dsp_expand(const conv2d_dsp_rows *rows, const int8_t *from, int32_t pitch, uint32_t *x) {
+    int8_t *rest = rows->rests;
+    for (int32_t row = 0; row < rows->rows; row++) {
+        for (int32_t i = 0; i < rows->n / 4; i++) {
+            x = conv2d_dsp_step(edgeq_dsp_load4(from + 4 * i), x);
+        }
+        for (int32_t i = rows->n / 4 * 4; i < rows->n; i++) {
+            *rest++ = from[i];
+        }
+        from += pitch;
+    }
+    for (int32_t i = 0; i < rows->rest_steps; i++) {
+        x = conv2d_dsp_step(edgeq_dsp_load4(rows->rests + 4 * i), x);
     }
     return x;
 }
+#endif
 
 /* The first n < 4 bytes of a row as a word. */
-static inline uint32_t conv2d_dsp_load(const int8_t *from, int32_t n) {
+__attribute__((noinline)) static uint32_t conv2d_dsp_load(const int8_t *from, int32_t n) {
     uint32_t word = 0;
     while (n > 0) {
         n--;
@@ -138,204 +339,82 @@ static inline uint32_t conv2d_dsp_load(const int8_t *from, int32_t n) {
     return word;
 }
 
-/* Where the pixels are that a 1x1 kernel reads. */
-typedef struct {
-    const int8_t *at;
-    int32_t left; /* in the row */
-} conv2d_dsp_pixel;
-
-static inline conv2d_dsp_pixel conv2d_dsp_first(const edgeq_conv2d_dsp_params *p, const int8_t *in, int32_t pixel) {
-    const edgeq_window *w = &p->window;
-    const int32_t oy = pixel / w->out_w, ox = pixel - oy * w->out_w;
-    const conv2d_dsp_pixel first = {in + (oy * w->stride_h * w->in_w + ox * w->stride_w) * p->in_c, w->out_w - ox};
-    return first;
-}
-
-/* The pixel; moves to the next. */
-static inline const int8_t *conv2d_dsp_take(const edgeq_conv2d_dsp_params *p, conv2d_dsp_pixel *pixel) {
-    const edgeq_window *w = &p->window;
-    const int8_t *at = pixel->at;
-    pixel->left--;
-    if (pixel->left > 0) {
-        pixel->at += w->stride_w * p->in_c;
-    } else {
-        pixel->at += (w->stride_h * w->in_w - (w->out_w - 1) * w->stride_w) * p->in_c;
-        pixel->left = w->out_w;
+/* The steps of three pixels of n bytes. */
+static inline void conv2d_dsp_expand_pixels(const int8_t *const *pixel, int32_t n, uint32_t *x) {
+    const int32_t rest = n % 4;
+    const int8_t *from0 = pixel[0], *from1 = pixel[1], *from2 = pixel[2];
+    for (const int8_t *const end = from0 + n - rest; from0 != end; from0 += 4) {
+        const uint32_t word0 = edgeq_dsp_load4(from0), word1 = edgeq_dsp_load4(from1), word2 = edgeq_dsp_load4(from2);
+        from1 += 4;
+        from2 += 4;
+        conv2d_dsp_step(word0, x);
+        conv2d_dsp_step(word1, x + 1);
+        x = conv2d_dsp_step(word2, x + 2) - 2;
     }
-    return at;
-}
-
-/* Two pixels as the steps of x. Returns the end of what it wrote. */
-static inline uint32_t *conv2d_dsp_expand_pixels(const int8_t *first, const int8_t *second, int32_t n, uint32_t *x) {
-    const int32_t whole = n / 4, rest = n % 4;
-    x = conv2d_dsp_expand(first, second, whole, x);
-    if (rest > 0) {
-        conv2d_dsp_step(conv2d_dsp_load(first + 4 * whole, rest), conv2d_dsp_load(second + 4 * whole, rest), x);
-        x += 4;
+    for (int32_t k = 0; k < CONV2D_DSP_LANES && rest > 0; k++) {
+        conv2d_dsp_step(conv2d_dsp_load(pixel[k] + n - rest, rest), x + k);
     }
-    return x;
 }
 
 EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
-    const int32_t pixels = p->window.out_h * p->window.out_w;
-    uint32_t *x = (uint32_t *)scratch;
-    int8_t *to = out;
-    conv2d_dsp_pixel next = conv2d_dsp_first(p, in, 0);
-    for (int32_t i = 0; i < pixels; i += 2) {
-        const int8_t *first = conv2d_dsp_take(p, &next), *second = first;
-        int8_t *out1 = to;
-        if (i + 1 < pixels) { /* otherwise the last pixel is computed twice */
-            second = conv2d_dsp_take(p, &next);
-            out1 += p->out_c;
+    const edgeq_window *w = &p->window;
+    const int32_t pixels = w->out_h * w->out_w, in_c = p->in_c, column = w->stride_w * in_c;
+    const int32_t row = w->stride_h * w->in_w * in_c - w->out_w * column; /* from a row's end to the next */
+    const int32_t in_row = row == 0 ? pixels : w->out_w;
+    uint32_t *const x = (uint32_t *)scratch;
+    conv2d_dsp_target to = conv2d_dsp_begin(p, out);
+    int32_t lanes = CONV2D_DSP_LANES, left = in_row;
+    for (int32_t i = 0; i < pixels; i += lanes) {
+        const int8_t *pixel[CONV2D_DSP_LANES] = {in, in + column, in + 2 * column};
+        if (left > CONV2D_DSP_LANES) {
+            in += CONV2D_DSP_LANES * column;
+            left -= CONV2D_DSP_LANES;
+        } else { /* the row ends */
+            lanes = conv2d_dsp_next_lanes(pixels - i);
+            pixel[1] = in; /* one pixel stands for three */
+            pixel[2] = in;
+            for (int32_t k = 0; k < lanes; k++) {
+                pixel[k] = in;
+                in += column;
+                left--;
+                if (left == 0) {
+                    in += row;
+                    left = in_row;
+                }
+            }
         }
-        conv2d_dsp_expand_pixels(first, second, p->in_c, x);
-        conv2d_dsp_pixels(p, x, to, out1);
-        to += 2 * p->out_c;
+        conv2d_dsp_expand_pixels(pixel, in_c, x);
+        conv2d_dsp_lanes(p, x, lanes, &to);
     }
     edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
 }
 
-/* Two channels of a tile, in the order in which the assembly reads it. */
+/* A window's first tap in the input, and the way to the next window of the output in row-major order. */
 typedef struct {
-    int32_t bias[2], shift[2];
-    int8_t *out;         /* of the first pixel */
-    int32_t out_c;
-    const uint32_t *end; /* of the tile's steps */
-    int32_t steps;       /* 1..8 */
-} conv2d_dsp_tile;
-
-/* All pixels of a tile, two at a time, by two channels: 10 instructions for 16 products. w: for each step the even and odd
- * weights of either channel. */
-#if EDGEQ_DSP_ASM
-__attribute__((naked, noinline)) static void conv2d_dsp_tile_channels(
-    const uint32_t *x __attribute__((unused)), const uint32_t *w __attribute__((unused)),
-    const conv2d_dsp_tile *tile __attribute__((unused))) {
-    __asm__(
-        ".syntax unified\n"
-        "push {r4-r11, lr}\n"
-        "ldm r2, {r4-r11}\n"
-        "rsb r11, r11, #8\n" /* of 8 steps so many are jumped over */
-        "mov r12, #40\n"     /* bytes of a step */
-        "adr r3, 2f\n"
-        "mla r11, r11, r12, r3\n"
-        "orr r11, r11, #1\n"
-        "push {r1, r4-r11}\n"
-        "1:\n"
-        "ldr r1, [sp]\n"
-        "ldrd r9, r10, [sp, #4]\n"
-        "ldr r2, [sp, #32]\n"
-        "mov r11, r9\n"
-        "mov r12, r10\n"
-        "bx r2\n"
-        ".balign 4\n"
-        "2:\n"
-        ".rept 8\n"
-        "ldmia.w r1!, {r6, r7, r8, lr}\n"
-        "ldmia.w r0!, {r2-r5}\n"
-        "smlad r9, r6, r2, r9\n"
-        "smlad r11, r6, r4, r11\n"
-        "smlad r10, r8, r2, r10\n"
-        "smlad r12, r8, r4, r12\n"
-        "smlad r9, r7, r3, r9\n"
-        "smlad r11, r7, r5, r11\n"
-        "smlad r10, lr, r3, r10\n"
-        "smlad r12, lr, r5, r12\n"
-        ".endr\n"
-        "ldrd r6, r7, [sp, #12]\n"
-        "ldrd r2, r3, [sp, #20]\n"
-        "asr r9, r9, r6\n"
-        "asr r10, r10, r7\n"
-        "asr r11, r11, r6\n"
-        "asr r12, r12, r7\n"
-        "ssat r9, #8, r9\n"
-        "ssat r10, #8, r10\n"
-        "ssat r11, #8, r11\n"
-        "ssat r12, #8, r12\n"
-        "strb r9, [r2]\n"
-        "strb r10, [r2, #1]\n"
-        "add r2, r2, r3\n"
-        "strb r11, [r2]\n"
-        "strb r12, [r2, #1]\n"
-        "add r2, r2, r3\n"
-        "str r2, [sp, #20]\n"
-        "ldr r6, [sp, #28]\n"
-        "cmp r0, r6\n"
-        "bne 1b\n"
-        "add sp, sp, #36\n"
-        "pop {r4-r11, pc}\n");
-}
-#else
-static void conv2d_dsp_tile_channels(const uint32_t *x, const uint32_t *w, const conv2d_dsp_tile *tile) {
-    int8_t *out = tile->out;
-    while (x != tile->end) {
-        for (int32_t k = 0; k < 4; k++) {
-            const uint32_t *v = x + k / 2 * 2, *u = w + k % 2 * 2;
-            int32_t acc = tile->bias[k % 2];
-            for (int32_t s = 0; s < 4 * tile->steps; s += 4) {
-                acc = edgeq_dsp_mac2(u[s + 1], v[s + 1], edgeq_dsp_mac2(u[s], v[s], acc));
-            }
-            out[k / 2 * tile->out_c + k % 2] = edgeq_dsp_saturate(acc >> tile->shift[k % 2]);
-        }
-        x += 4 * tile->steps;
-        out += 2 * tile->out_c;
-    }
-}
-#endif
-
-EDGEQ_KERNEL void edgeq_conv2d_1x1_tile_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out,
-                                            void *scratch) {
-    const int32_t pixels = p->window.out_h * p->window.out_w, steps = p->steps;
-    uint32_t *const weights = (uint32_t *)scratch, *const x = weights + 4 * steps;
-    conv2d_dsp_tile tile = {{0, 0}, {0, 0}, 0, p->out_c, 0, steps};
-    for (int32_t i = 0; i < pixels; i += p->tile) {
-        const int32_t n = pixels - i < p->tile ? pixels - i : p->tile;
-        const int32_t first = i - n % 2; /* an odd tile begins with the last pixel of the one before */
-        conv2d_dsp_pixel next = conv2d_dsp_first(p, in, first);
-        uint32_t *end = x;
-        for (int32_t k = 0; k < n; k += 2) {
-            const int8_t *pixel = conv2d_dsp_take(p, &next);
-            end = conv2d_dsp_expand_pixels(pixel, conv2d_dsp_take(p, &next), p->in_c, end);
-        }
-        tile.end = end;
-        const int32_t *w = p->weight;
-        for (int32_t c = 0; c < p->out_c; c += 2) {
-            tile.bias[0] = *w++;
-            tile.bias[1] = *w++;
-            uint32_t *to = weights;
-            for (int32_t s = 0; s < steps; s++) {
-                conv2d_dsp_step((uint32_t)w[0], (uint32_t)w[1], to);
-                w += 2;
-                to += 4;
-            }
-            tile.shift[0] = *w & 31;
-            tile.shift[1] = *w++ >> 8 & 31;
-            tile.out = out + first * p->out_c + (c + 1 < p->out_c ? c : c - 1);
-            conv2d_dsp_tile_channels(x, weights, &tile);
-        }
-    }
-    edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
-}
-
-typedef struct {
-    int32_t y, x; /* in the input, of the window's first tap */
+    int32_t y, x;
+    int32_t begin, end;    /* x of a row's first window, and after its last */
+    int32_t down, onwards; /* strides */
 } conv2d_dsp_window;
 
-/* The next window of the output in row-major order. */
-static inline conv2d_dsp_window conv2d_dsp_next(const edgeq_window *w, conv2d_dsp_window at) {
-    at.x += w->stride_w;
-    if (at.x == w->out_w * w->stride_w - w->pad_left) {
-        at.x = -w->pad_left;
-        at.y += w->stride_h;
+static inline conv2d_dsp_window conv2d_dsp_first(const edgeq_window *w) {
+    const int32_t begin = -w->pad_left;
+    const conv2d_dsp_window first = {-w->pad_top, begin, begin, begin + w->out_w * w->stride_w, w->stride_h, w->stride_w};
+    return first;
+}
+
+static inline void conv2d_dsp_next(conv2d_dsp_window *at) {
+    at->x += at->onwards;
+    if (at->x == at->end) {
+        at->x = at->begin;
+        at->y += at->down;
     }
-    return at;
 }
 
-static inline int conv2d_dsp_inside(const edgeq_window *w, conv2d_dsp_window at) {
-    return w->dilation_w == 1 && at.x >= 0 && at.x + w->kernel_w <= w->in_w && at.y >= 0 &&
-           at.y + (w->kernel_h - 1) * w->dilation_h < w->in_h;
+static inline int conv2d_dsp_within(int32_t at, int32_t n) {
+    return at >= 0 && at < n;
 }
 
-static inline int8_t *conv2d_dsp_move(int8_t *to, const int8_t *from, int32_t n) {
+static inline void conv2d_dsp_move(int8_t *to, const int8_t *from, int32_t n) {
     for (; n >= 4; n -= 4) {
         edgeq_dsp_store4(to, edgeq_dsp_load4(from));
         to += 4;
@@ -344,97 +423,99 @@ static inline int8_t *conv2d_dsp_move(int8_t *to, const int8_t *from, int32_t n)
     for (; n > 0; n--) {
         *to++ = *from++;
     }
-    return to;
 }
 
-static inline int8_t *conv2d_dsp_fill(int8_t *to, int8_t value, int32_t n) {
-    for (; n >= 4; n -= 4) {
-        edgeq_dsp_store4(to, (uint8_t)value * 0x01010101U);
-        to += 4;
-    }
-    for (; n > 0; n--) {
-        *to++ = value;
-    }
-    return to;
-}
-
-/* A copy of row i of the window, with padding. */
-static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, conv2d_dsp_window at, int32_t i,
-                            int8_t *copy) {
+/* A copy of a window's taps in order, with padding. size: bytes of it, rounded up to a multiple of 4. */
+__attribute__((noinline)) static void conv2d_dsp_copy(const edgeq_conv2d_dsp_params *p, const int8_t *in, int32_t window_y,
+                                                      int32_t window_x, int32_t size, int8_t *copy) {
     const edgeq_window *w = &p->window;
-    const int32_t y = at.y + i * w->dilation_h;
-    if (y < 0 || y >= w->in_h) {
-        conv2d_dsp_fill(copy, p->pad_value, w->kernel_w * p->in_c);
-        return;
-    }
-    in += y * w->in_w * p->in_c;
     const int32_t taps = w->dilation_w == 1 ? w->kernel_w : 1; /* neighbours, in one go */
-    for (int32_t j = 0; j < w->kernel_w; j += taps) {
-        const int32_t x = at.x + j * w->dilation_w;
-        int32_t before = x < 0 ? -x : 0, after = x + taps > w->in_w ? x + taps - w->in_w : 0;
-        if (before + after >= taps) {
-            before = taps;
-            after = 0;
-        }
-        copy = conv2d_dsp_fill(copy, p->pad_value, before * p->in_c);
-        if (before < taps) {
-            copy = conv2d_dsp_move(copy, in + (x + before) * p->in_c, (taps - before - after) * p->in_c);
-            copy = conv2d_dsp_fill(copy, p->pad_value, after * p->in_c);
-        }
+    for (int32_t k = 0; k < size; k += 4) {
+        edgeq_dsp_store4(copy + k, edgeq_dsp_all4(p->pad_value));
     }
-}
-
-/* Expands two windows: whole steps of each row, then the rows' rests, which are collected behind the steps. */
-static void conv2d_dsp_windows(const edgeq_conv2d_dsp_params *p, const int8_t *in, conv2d_dsp_window first,
-                               conv2d_dsp_window second, uint32_t *x) {
-    const edgeq_window *w = &p->window;
-    const int32_t n = w->kernel_w * p->in_c, whole = n / 4;
-    int8_t *const rests0 = (int8_t *)(x + 4 * p->steps), *const rests1 = rests0 + 4 * p->rest_steps;
-    int8_t *const copy0 = rests1 + 4 * p->rest_steps, *const copy1 = copy0 + n;
-    int8_t *rest0 = rests0, *rest1 = rests1;
-    const int inside0 = conv2d_dsp_inside(w, first), inside1 = conv2d_dsp_inside(w, second);
-    const int32_t row = w->dilation_h * w->in_w * p->in_c;
-    const int8_t *row0 = inside0 ? in + (first.y * w->in_w + first.x) * p->in_c : copy0;
-    const int8_t *row1 = inside1 ? in + (second.y * w->in_w + second.x) * p->in_c : copy1;
-    const int32_t rows = w->kernel_h;
-    for (int32_t i = 0; i < rows; i++) {
-        if (!inside0) {
-            conv2d_dsp_copy(p, in, first, i, copy0);
+    for (int32_t i = 0; i < w->kernel_h; i++) {
+        const int32_t y = window_y + i * w->dilation_h;
+        for (int32_t j = 0; j < w->kernel_w && conv2d_dsp_within(y, w->in_h); j += taps) {
+            const int32_t x = window_x + j * w->dilation_w;
+            const int32_t from = x > 0 ? x : 0, to = x + taps < w->in_w ? x + taps : w->in_w;
+            conv2d_dsp_move(copy + (j + from - x) * p->in_c, in + (y * w->in_w + from) * p->in_c, (to - from) * p->in_c);
         }
-        if (!inside1) {
-            conv2d_dsp_copy(p, in, second, i, copy1);
-        }
-        x = conv2d_dsp_expand(row0, row1, whole, x);
-        for (int32_t k = 4 * whole; k < n; k++) {
-            *rest0++ = row0[k];
-            *rest1++ = row1[k];
-        }
-        if (i + 1 < rows) {
-            row0 += inside0 ? row : 0;
-            row1 += inside1 ? row : 0;
-        }
+        copy += w->kernel_w * p->in_c;
     }
-    conv2d_dsp_expand(rests0, rests1, p->rest_steps, x);
 }
 
 EDGEQ_KERNEL void edgeq_conv2d_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
-    const int32_t pixels = w->out_h * w->out_w;
-    uint32_t *x = (uint32_t *)scratch;
-    int8_t *to = out;
-    conv2d_dsp_window next = {-w->pad_top, -w->pad_left};
-    for (int32_t i = 0; i < pixels; i += 2) {
-        const conv2d_dsp_window first = next;
-        conv2d_dsp_window second = first; /* the last of an odd number of pixels is computed twice */
-        int8_t *out1 = to;
-        if (i + 1 < pixels) {
-            second = conv2d_dsp_next(w, first);
-            next = conv2d_dsp_next(w, second);
-            out1 += p->out_c;
+    const int32_t pixels = w->out_h * w->out_w, in_c = p->in_c, n = w->kernel_w * in_c;
+    const int32_t pitch = w->in_w * in_c, row = w->dilation_h * pitch, size = (w->kernel_h * n + 3) / 4 * 4;
+    uint32_t *const x = (uint32_t *)scratch;
+    int8_t *const rests = (int8_t *)(x + 2 * CONV2D_DSP_LANES * p->steps), *const copy = rests + 4 * p->rest_steps;
+    const conv2d_dsp_rows rows = {n, w->kernel_h, rests, p->rest_steps};
+    const int32_t inside_h = w->in_h - (w->kernel_h - 1) * w->dilation_h; /* rows where windows begin that are inside */
+    const int32_t inside_w = w->dilation_w == 1 ? w->in_w - w->kernel_w + 1 : 0; /* columns, where taps are neighbours */
+    conv2d_dsp_target to = conv2d_dsp_begin(p, out);
+    conv2d_dsp_window at = conv2d_dsp_first(w);
+    int32_t lanes;
+    for (int32_t i = 0; i < pixels; i += lanes) {
+        lanes = conv2d_dsp_next_lanes(pixels - i);
+        for (int32_t k = 0; k < lanes; k++) {
+            if (conv2d_dsp_within(at.x, inside_w) && conv2d_dsp_within(at.y, inside_h)) {
+                conv2d_dsp_expand(&rows, in + at.y * pitch + at.x * in_c, row, x + k);
+            } else {
+                conv2d_dsp_copy(p, in, at.y, at.x, size, copy);
+                conv2d_dsp_expand(&rows, copy, n, x + k);
+            }
+            conv2d_dsp_next(&at);
         }
-        conv2d_dsp_windows(p, in, first, second, x);
-        conv2d_dsp_pixels(p, x, to, out1);
-        to += 2 * p->out_c;
+        conv2d_dsp_lanes(p, x, lanes, &to);
+    }
+    edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
+}
+
+/* Expands taps first .. first + p->part - 1 of a window, whose channels are whole steps. */
+static void conv2d_dsp_expand_part(const edgeq_conv2d_dsp_params *p, const int8_t *in, const conv2d_dsp_window *at,
+                                   int32_t first, uint32_t *x) {
+    const edgeq_window *w = &p->window;
+    const conv2d_dsp_rows row = {p->in_c, 1, 0, 0};
+    const uint32_t pad = edgeq_dsp_all4(p->pad_value);
+    for (int32_t t = first; t < first + p->part; t++) {
+        const int32_t i = t / w->kernel_w, j = t - i * w->kernel_w;
+        const int32_t iy = at->y + i * w->dilation_h, ix = at->x + j * w->dilation_w;
+        if (conv2d_dsp_within(iy, w->in_h) && conv2d_dsp_within(ix, w->in_w)) {
+            x = conv2d_dsp_expand(&row, in + (iy * w->in_w + ix) * p->in_c, 0, x);
+        } else {
+            for (int32_t c = 0; c < p->in_c; c += 4) {
+                x = conv2d_dsp_step(pad, x);
+            }
+        }
+    }
+}
+
+EDGEQ_KERNEL void edgeq_conv2d_split_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
+    const edgeq_window *w = &p->window;
+    const int32_t pixels = w->out_h * w->out_w, taps = w->kernel_h * w->kernel_w;
+    uint32_t *const x = (uint32_t *)scratch;
+    conv2d_dsp_target to = conv2d_dsp_begin(p, out);
+    to.sums = (int32_t *)(x + 2 * CONV2D_DSP_LANES * p->steps);
+    conv2d_dsp_window next = conv2d_dsp_first(w);
+    for (int32_t left = pixels; left > 0;) {
+        const int32_t lanes = conv2d_dsp_next_lanes(left); /* one alone is computed three times */
+        conv2d_dsp_window at[CONV2D_DSP_LANES];
+        for (int32_t k = 0; k < lanes; k++) {
+            at[k] = next;
+            conv2d_dsp_next(&next);
+        }
+        to.step = lanes == 1 ? 0 : p->out_c;
+        const int32_t *weight = p->weight;
+        for (int32_t tap = 0; tap < taps; tap += p->part) {
+            for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
+                conv2d_dsp_expand_part(p, in, &at[lanes == 1 ? 0 : k], tap, x + k);
+            }
+            to.resume = tap;
+            weight = conv2d_dsp_pairs(x, weight, p->steps, &to);
+        }
+        to.out += lanes * p->out_c;
+        left -= lanes;
     }
     edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
 }

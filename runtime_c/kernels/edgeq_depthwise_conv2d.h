@@ -22,13 +22,13 @@ typedef struct {
     int32_t lo, hi;        /* -128..127 */
 } edgeq_depthwise_conv2d_params;
 
-/* For Armv7E-M and Armv8-M with DSP: kernel 3x3, dilation 1, stride_w 1 or 2, multiplier 1, 2 or more channels. Rows and
- * columns may be exchanged in window and weight; distances are in elements. */
+/* For Armv7E-M and Armv8-M with DSP: kernel 3x3, dilation 1, both strides 1 or both 2, padding up to 2 on each side,
+ * multiplier 1, 4 or more channels. Rows and columns may be exchanged in window and weight; distances are in elements. */
 typedef struct {
     edgeq_window window;
     int16_t channels;
-    int16_t band;          /* output rows at a time */
-    int16_t line;          /* words of scratch for a line of a channel */
+    int16_t band, strip;   /* output rows and columns at a time; strip up to 26, for stride 2 up to 12 */
+    int16_t lines;         /* of the input at a time: (band rounded up to even - 1) * stride + 3 */
     int8_t pad_value;      /* the input's zero point */
     int32_t in_row, in_column, out_row, out_column;
     const int8_t *weight;  /* [channels][3][3] */
@@ -37,10 +37,23 @@ typedef struct {
     int32_t lo, hi;        /* -128..127 */
 } edgeq_depthwise_conv2d_dsp_params;
 
+/* For the same processors: any window, multiplier 1, 4 or more channels. */
+typedef struct {
+    edgeq_window window;
+    int16_t channels;
+    int8_t pad_value;      /* the input's zero point */
+    const int32_t *weight; /* channels by fours with their biases and shifts, see SPEC.md */
+    int32_t lo, hi;        /* -128..127 */
+} edgeq_depthwise_conv2d_any_dsp_params;
+
 void edgeq_depthwise_conv2d(const edgeq_depthwise_conv2d_params *p, const int8_t *in, int8_t *out);
 
-/* scratch: 8 * line * ((band - 1) * stride_h + 3) bytes, aligned to 4. */
+/* scratch: 224 * lines bytes, aligned to 4. */
 void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* scratch: 4 * kernel_h * kernel_w, rounded up to a multiple of 8, + channels bytes, aligned to 4. */
+void edgeq_depthwise_conv2d_any_dsp(const edgeq_depthwise_conv2d_any_dsp_params *p, const int8_t *in, int8_t *out,
+                                    void *scratch);
 
 typedef struct {
     edgeq_window window;

@@ -76,6 +76,19 @@ static inline int8_t edgeq_dsp_saturate(int32_t v) {
     __asm__("ssat %0, #8, %1" : "=r"(out) : "r"(v));
     return (int8_t)out;
 }
+
+/* Of each two signed bytes the larger, or the smaller. */
+static inline uint32_t edgeq_dsp_max4(uint32_t a, uint32_t b) {
+    uint32_t out;
+    __asm__("ssub8 %0, %1, %2\n sel %0, %1, %2" : "=&r"(out) : "r"(a), "r"(b) : "cc");
+    return out;
+}
+
+static inline uint32_t edgeq_dsp_min4(uint32_t a, uint32_t b) {
+    uint32_t out;
+    __asm__("ssub8 %0, %1, %2\n sel %0, %2, %1" : "=&r"(out) : "r"(a), "r"(b) : "cc");
+    return out;
+}
 #else
 static inline uint32_t edgeq_dsp_even(uint32_t word) {
     const uint32_t signs = word & 0x00800080U;
@@ -110,14 +123,40 @@ static inline uint32_t edgeq_dsp_add_odd(uint32_t sums, uint32_t word) {
 static inline int8_t edgeq_dsp_saturate(int32_t v) {
     return edgeq_clamp(v, -128, 127);
 }
+
+static inline uint32_t edgeq_dsp_max4(uint32_t a, uint32_t b) {
+    uint32_t out = 0;
+    for (int32_t i = 0; i < 32; i += 8) {
+        const int8_t x = (int8_t)(uint8_t)(a >> i), y = (int8_t)(uint8_t)(b >> i);
+        out |= (uint32_t)(uint8_t)(x > y ? x : y) << i;
+    }
+    return out;
+}
+
+static inline uint32_t edgeq_dsp_min4(uint32_t a, uint32_t b) {
+    return ~edgeq_dsp_max4(~a, ~b);
+}
 #endif
 
+/* A byte as all four of a word. */
+static inline uint32_t edgeq_dsp_all4(int32_t v) {
+    return (uint8_t)v * 0x01010101U;
+}
+
 /* For bounds tighter than int8, which saturating blocks do not know. */
-static inline void edgeq_dsp_clamp(int8_t *out, int32_t n, int32_t lo, int32_t hi) {
-    if (lo > -128 || hi < 127) {
-        for (int32_t i = 0; i < n; i++) {
-            out[i] = edgeq_clamp(out[i], lo, hi);
-        }
+__attribute__((noinline, unused)) static void edgeq_dsp_clamp(int8_t *out, int32_t n, int32_t lo, int32_t hi) {
+    if (lo == -128 && hi == 127) {
+        return;
+    }
+    const uint32_t least = edgeq_dsp_all4(lo), most = edgeq_dsp_all4(hi);
+    const int8_t *const end = out + n;
+    while (end - out >= 4) {
+        edgeq_dsp_store4(out, edgeq_dsp_min4(edgeq_dsp_max4(edgeq_dsp_load4(out), least), most));
+        out += 4;
+    }
+    while (out != end) {
+        *out = (int8_t)(uint8_t)edgeq_dsp_min4(edgeq_dsp_max4((uint8_t)*out, least), most);
+        out++;
     }
 }
 
