@@ -195,6 +195,11 @@ class IntOp:
     def validate(self, inputs: Sequence[Tensor], output: Tensor) -> None:
         """Checks shapes, and proves that no intermediate can leave int32. Raises QuantizationError."""
 
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        """(The operator that makes rows first..end of the output (H, W, C), the rows of every input that it takes), or None
+        where the output cannot be made by rows. Row ranges exclude their end."""
+        return None
+
     def macs(self, inputs: Sequence[Tensor], output: Tensor) -> int:
         """Multiply-accumulates of one inference."""
         return 0
@@ -213,6 +218,7 @@ class Node:
     inputs: tuple[Tensor, ...]
     output: Tensor
     onnx_nodes: tuple[str, ...] = ()
+    part_of: str = ""  # the node of which this one makes some rows
 
     @property
     def macs(self) -> int:

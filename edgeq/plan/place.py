@@ -1,19 +1,21 @@
 """Where tensors live: rectangles of time and address that must not overlap, packed as low as they go.
 
-A block is a tensor with its aliases, or scratch. Blocks are placed one after the other, each as low as it may lie, in
-several orders, then in seeded random ones; the best is kept. It stops at the lower bound. A tensor that is read for the
-last time may share bytes with the output of that step as far as the kernel's accesses allow (edgeq/ops/_access.py).
+A block is a tensor with its aliases, tensors that are joined, or scratch. Blocks are placed one after the other, each as
+low as it may lie, in several orders, then in seeded random ones; the best is kept. It stops at the lower bound. A tensor
+that is read for the last time may share bytes with the output of that step as far as the kernel's accesses allow
+(edgeq/ops/_access.py).
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeq.ir import IntGraph, Node
 from edgeq.ops._access import ALIGN, Overlap
 from edgeq.ops.alias import Alias
+from edgeq.ops.join import Join
 
 TRIES = 2000
 SEED = 1
@@ -58,7 +60,17 @@ def blocks(graph: IntGraph, order: Sequence[Node], scratch: Mapping[str, int]) -
     found = list(block_of.values())
     for step, node in enumerate(order):
         out, start = node.output, 0
-        if isinstance(node.op, Alias):
+        if isinstance(node.op, Join):
+            block = []
+            for t in node.inputs:  # each is a block of its own, whose tensor comes first
+                block += [replace(r, start=r.start + start, end=r.end + start) for r in block_of[t.name]]
+                found.remove(block_of[t.name])
+                start += t.bytes
+            found.append(block)
+            for r in block:
+                block_of[r.name] = block
+            start = 0
+        elif isinstance(node.op, Alias):
             source = node.inputs[0].name
             block = block_of[source]
             start = node.op.offset + next(r.start for r in block if r.name == source)

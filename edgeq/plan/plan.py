@@ -10,6 +10,7 @@ from edgeq import ops
 from edgeq.errors import EdgeqError, UnsupportedModel
 from edgeq.ir import IntGraph, Node
 from edgeq.ops._base import Kernel, constant_bytes
+from edgeq.ops.alias import Alias
 from edgeq.plan.code import code_bytes
 from edgeq.plan.order import best_order
 from edgeq.plan.place import blocks, lifetimes, meetings, place
@@ -123,8 +124,11 @@ def check_plan(plan: Plan) -> Plan:
         node, out = step.node, step.node.output.name
         start, end = plan.offsets[out], plan.offsets[out] + node.output.bytes
         if step.kernel is None:
-            if start != plan.offsets[node.inputs[0].name] + node.op.offset:  # type: ignore[attr-defined]
-                raise EdgeqError(f"alias {out!r} is not where its source is", node=node.name)
+            at = -node.op.offset if isinstance(node.op, Alias) else 0  # of the next input in the output
+            for t in node.inputs:
+                if plan.offsets[t.name] != start + at:
+                    raise EdgeqError(f"{out!r} is not where {t.name!r} is", node=node.name)
+                at += t.bytes
             continue
         allowed = {
             t.name
