@@ -125,7 +125,8 @@ class _Bands:
         for band in range(self.count):
             for node in self.region:
                 yield from self._compute(node, band)
-        yield replace(self.last, name=f"{self.last.name}_rows", op=Join(), inputs=tuple(self.pieces))
+        name = self.last.name
+        yield replace(self.last, name=f"{name}_rows", op=Join(), inputs=tuple(self.pieces), part_of=name)
 
     def _compute(self, node: Node, band: int) -> Iterator[Node]:
         """The new rows of the node's output, behind those that were kept; then the parts that the band takes."""
@@ -172,7 +173,7 @@ class _Bands:
         if span != (held.first, held.end):
             self.newest = _rows(held.tensor, span, name)
             offset = (span[0] - held.first) * (held.tensor.elements // held.tensor.shape[0])
-            yield Node(name, Alias(offset, self.newest.elements), (held.tensor,), self.newest)
+            yield Node(name, Alias(offset, self.newest.elements), (held.tensor,), self.newest, part_of=held.tensor.name)
 
 
 def _rows(tensor: Tensor, span: Span, name: str) -> Tensor:

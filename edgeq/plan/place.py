@@ -18,6 +18,7 @@ from edgeq.ops.alias import Alias
 from edgeq.ops.join import Join
 
 TRIES = 2000
+WORK = 8_000_000  # tries times the square of the blocks, for graphs with many
 SEED = 1
 
 
@@ -134,7 +135,7 @@ def place(groups: Sequence[Block], shared: Meetings) -> tuple[dict[str, int], in
     packed = [(*_pack([groups[i] for i in order], shared), order) for order in orders]
     offsets, size, winner = min(packed, key=lambda p: p[1])
     rng = random.Random(SEED)
-    for _ in range(TRIES):
+    for _ in range(min(TRIES, WORK // len(groups) ** 2)):
         if size <= bound:
             break
         order = list(winner)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
 
 from edgeq import ops
-from edgeq.errors import EdgeqError, UnsupportedModel
+from edgeq.errors import DoesNotFit, EdgeqError, UnsupportedModel
 from edgeq.ir import IntGraph, Node
+from edgeq.ops._access import Overlap
 from edgeq.ops._base import Kernel, constant_bytes
 from edgeq.ops.alias import Alias
+from edgeq.plan.bands import by_bands
 from edgeq.plan.code import code_bytes
 from edgeq.plan.order import best_order
-from edgeq.plan.place import blocks, lifetimes, meetings, place
+from edgeq.plan.place import Block, Meetings, blocks, lifetimes, lower_bound, meetings, place
 from edgeq.targets import Target
+
+BANDS = (1, 2, 3, 4, 6, 8, 12, 16)  # heights that are tried
+TRIED = 4  # of the most promising, how many are placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,17 +106,98 @@ def make_choices(graph: IntGraph, target: Target, optimize: str) -> dict[str, tu
     return choices
 
 
-def make_plan(graph: IntGraph, target: Target, optimize: str = "speed") -> Plan:
-    """Chooses kernels, order and addresses for the graph, and checks the result. optimize: for speed or size."""
-    choices = make_choices(graph, target, optimize)
-    chosen = {name: c[0].kernel for name, c in choices.items() if c}
-    by_name = {node.name: node for node in graph.nodes}
-    overlaps = {name: kernel.overlaps(by_name[name]) for name, kernel in chosen.items()}
-    scratch = {name: kernel.scratch(by_name[name]) for name, kernel in chosen.items()}
-    order = best_order(graph, overlaps, scratch)
-    offsets, arena_bytes, bound = place(blocks(graph, order, scratch), meetings(graph, order, overlaps))
-    steps = tuple(Step(n, choices[n.name], scratch.get(n.name, 0), offsets.get(f"scratch:{n.name}", 0)) for n in order)
-    return check_plan(Plan(graph, target, optimize, steps, offsets, max(arena_bytes, 4), bound))
+class Arena(NamedTuple):
+    """What `place` takes."""
+
+    blocks: list[Block]
+    meetings: Meetings
+
+
+class Planner:
+    """Plans graphs for one target. Nodes that differ only in name and place have the same kernels, which are found once."""
+
+    def __init__(self, graph: IntGraph, target: Target, optimize: str):
+        self.target, self.optimize = target, optimize
+        self.preferred = make_choices(graph, target, optimize) if optimize == "size" else {}
+        self.known: dict[Hashable, tuple[tuple[Choice, ...], dict[int, Overlap], int]] = {}
+
+    def kernels(self, node: Node) -> tuple[tuple[Choice, ...], dict[int, Overlap], int]:
+        """(The kernels that can run it, the one that will first; what that one's inputs may share; its scratch bytes.)"""
+        key = _signature(node)
+        if key not in self.known:
+            choices = self.preferred.get(node.name) or choose(node, self.target)
+            kernel = choices[0].kernel if choices else None
+            self.known[key] = choices, kernel.overlaps(node) if kernel else {}, kernel.scratch(node) if kernel else 0
+        return self.known[key]
+
+    def ordered(self, graph: IntGraph) -> IntGraph:
+        """The graph with its nodes in an order of least peak."""
+        overlaps, scratch = self._memory(graph.nodes)
+        return replace(graph, nodes=best_order(graph, overlaps, scratch))
+
+    def arena(self, graph: IntGraph) -> Arena:
+        """What must be placed, in the graph's order."""
+        overlaps, scratch = self._memory(graph.nodes)
+        return Arena(blocks(graph, graph.nodes, scratch), meetings(graph, graph.nodes, overlaps))
+
+    def cost(self, graph: IntGraph) -> float:
+        """Estimated instructions."""
+        return sum(choices[0].cost for choices, _, _ in map(self.kernels, graph.nodes) if choices)
+
+    def plan(self, graph: IntGraph) -> Plan:
+        """The checked plan of the graph in its order."""
+        arena = self.arena(graph)
+        offsets, size, bound = place(arena.blocks, arena.meetings)
+        steps = []
+        for node in graph.nodes:
+            choices, _, scratch = self.kernels(node)
+            steps.append(Step(node, choices, scratch, offsets.get(f"scratch:{node.name}", 0)))
+        return check_plan(Plan(graph, self.target, self.optimize, tuple(steps), offsets, max(size, 4), bound))
+
+    def _memory(self, nodes: Sequence[Node]) -> tuple[dict[str, dict[int, Overlap]], dict[str, int]]:
+        found = {node.name: self.kernels(node) for node in nodes}
+        return {name: f[1] for name, f in found.items()}, {name: f[2] for name, f in found.items()}
+
+
+def _signature(node: Node) -> Hashable:
+    """Equal for nodes that the same kernels run alike: all but names; constants are the same objects."""
+    fields = (getattr(node.op, f.name) for f in dataclasses.fields(node.op))  # type: ignore[arg-type]
+    same = tuple(i for t in node.inputs for i, other in enumerate(node.inputs) if other is t)  # one tensor as two inputs
+    constants = tuple(id(v) if isinstance(v, np.ndarray) else v for v in fields)
+    return type(node.op), constants, same, *((t.shape, t.scale, t.zero_point, t.dtype) for t in (*node.inputs, node.output))
+
+
+def make_plan(graph: IntGraph, target: Target, optimize: str = "speed", ram: int | None = None) -> Plan:
+    """Chooses kernels, order and addresses for the graph, and checks the result.
+
+    optimize: for "speed", "size" of code and constants, or "ram"; for "ram", and for any where the arena is to have no more
+    than `ram` bytes and otherwise would, part of the graph may run by bands. Raises DoesNotFit where no plan was found.
+    """
+    planner = Planner(graph, target, optimize)
+    graph = planner.ordered(graph)
+    plan = planner.plan(graph)
+    if optimize == "ram" or (ram is not None and plan.arena_bytes > ram):
+        plan = less_ram(planner, plan, ram)
+    if ram is not None and plan.arena_bytes > ram:
+        over = f"the arena takes {plan.arena_bytes:,} bytes, {plan.arena_bytes - ram:,} over the limit of {ram:,}"
+        raise DoesNotFit(over, node="--ram", hint="a smaller input or network; it was tried to run it by bands of rows")
+    return plan
+
+
+def less_ram(planner: Planner, plan: Plan, ram: int | None) -> Plan:
+    """The plan by bands that takes least memory, or the fastest of at most `ram` bytes if there is one; else `plan`."""
+    graph, best = plan.graph, plan
+    found = (by_bands(graph, last, height) for last in graph.nodes for height in BANDS if last.output.bytes < plan.arena_bytes)
+    bound = {g: lower_bound(*planner.arena(g)) for g in found if g is not None}
+    if ram is not None:
+        for g in sorted((g for g in bound if bound[g] <= ram), key=planner.cost)[:TRIED]:
+            candidate = planner.plan(g)
+            if candidate.arena_bytes <= ram:
+                return candidate
+    for g in sorted(bound, key=lambda g: bound[g])[:TRIED]:
+        if bound[g] < best.arena_bytes:
+            best = min(best, planner.plan(g), key=lambda p: p.arena_bytes)
+    return best
 
 
 def check_plan(plan: Plan) -> Plan:
