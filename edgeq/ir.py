@@ -6,6 +6,7 @@ an image is (H, W, C), a sequence (1, W, C), a vector (K,). numpy arrays of tens
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,7 +21,7 @@ Shape = tuple[int, ...]
 
 def size_of(shape: Shape) -> int:
     """Number of elements of a shape."""
-    return int(np.prod(shape, dtype=np.int64))
+    return math.prod(shape)
 
 
 # ---------------------------------------------------------------- float side
@@ -218,7 +219,8 @@ class Node:
     inputs: tuple[Tensor, ...]
     output: Tensor
     onnx_nodes: tuple[str, ...] = ()
-    part_of: str = ""  # the node of which this one makes some rows
+    part_of: str = ""  # the node of which this one makes some rows, or moves some
+    rows: tuple[int, int] | None = None  # those that it makes, the end excluded
 
     @property
     def macs(self) -> int:

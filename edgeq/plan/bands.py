@@ -136,7 +136,7 @@ class _Bands:
             op, taken = self._rows_of(node, span)
             inputs = tuple(self.parts[t.name, band, taken] for t in node.inputs)
             new = _rows(node.output, span, f"{name}_b{band}")
-            made = replace(node, name=f"{node.name}_b{band}", op=op, inputs=inputs, output=new, part_of=node.name)
+            made = replace(node, name=f"{node.name}_b{band}", op=op, inputs=inputs, output=new, part_of=node.name, rows=span)
             if node is self.last:
                 self.pieces.append(new)
                 yield made
@@ -149,9 +149,9 @@ class _Bands:
                 kept = replace(held.tensor, name=f"{name}_b{band}_kept")
                 whole = _rows(node.output, (held.first, span[1]), f"{name}_b{band}_rows")
                 copy = Copy(Strides(0, (size,), (1,)))
-                yield replace(made, name=f"{made.name}_kept", op=copy, inputs=(held.tensor,), output=kept)
+                yield replace(made, name=f"{made.name}_kept", op=copy, inputs=(held.tensor,), output=kept, rows=None)
                 yield made
-                yield replace(made, name=f"{made.name}_rows", op=Join(), inputs=(kept, new), output=whole)
+                yield replace(made, name=f"{made.name}_rows", op=Join(), inputs=(kept, new), output=whole, rows=None)
                 held = _Held(whole, held.first)
         if held is not None:
             yield from self._share(name, held, band)
