@@ -58,6 +58,11 @@ class Plan:
     arena_bytes: int
     lower_bound: int
 
+    @property
+    def cost(self) -> float:
+        """Estimated instructions."""
+        return sum(s.choices[0].cost for s in self.steps if s.choices)
+
     def lifetimes(self) -> dict[str, tuple[int, int]]:
         """Tensor -> (first, last) step; inputs start at -1, outputs last to len(steps)."""
         return lifetimes(self.graph, [s.node for s in self.steps])

@@ -26,10 +26,11 @@ from edgeq.plan.place import aligned, blocks, held, lifetimes, meetings, place, 
 from edgeq.plan.plan import Choice, Plan, Step, check_plan
 from edgeq.targets import Target
 
-SLACK = {"speed": 1.03, "ram": 1.3}  # by how much estimated instructions may grow for less memory
+SLACK = {"speed": 1.025, "ram": 1.3}  # by how much estimated instructions may grow for less memory
 BANDS = (1, 2, 3, 4, 6, 8, 12, 16)  # heights that are tried
 CALL = 60  # instructions of a call and its set-up, about
 CLOSE = 1.1  # how near to the least a candidate must be
+LIMITS = 12  # of memory that are tried
 TRIED = 4  # of the most promising graphs by bands, how many are placed
 
 
@@ -105,29 +106,25 @@ class Planner:
         """The graph with its nodes in an order of least peak."""
         return replace(graph, nodes=best_order(graph, *_memory(self.best(graph))))
 
-    def select(self, graph: IntGraph, least_memory: bool = False) -> tuple[Chosen, int]:
-        """(The options of least memory, or with which instructions times memory are least; bytes that the fullest step holds).
+    def select(self, graph: IntGraph) -> list[tuple[int, Chosen]]:
+        """(The most bytes that a step holds, the fastest options with which that is so), least bytes first.
 
         Instructions stay within SLACK of the fewest; where code is to be small, nothing is given for memory.
         """
         best, needs = self.best(graph), self._needs(graph)
         options = {node.name: list(zip(needs[node.name], self.options(node), strict=True)) for node in graph.nodes}
         floor = max((min(needs[n]) for n in best), default=0)
-        limits = sorted({b for n in best for b in needs[n] if b >= floor})
         most = max((needs[n][0] for n in best), default=0)
+        if self.optimize == "size":
+            return [(most, best)]
 
         def within(limit: int) -> Chosen:
             return {n: next(o for b, o in options[n] if b <= limit) for n in best}
 
-        if self.optimize == "size":
-            return best, most
+        limits = sorted({most, *(b for n in best for b in needs[n] if floor <= b <= most)})
         budget = SLACK[self.optimize] * _cost(best)
         first = bisect.bisect_left(limits, True, key=lambda limit: _cost(within(limit)) <= budget)
-        useful = limits[first : bisect.bisect_right(limits, most)]
-        if not useful:
-            return best, most
-        limit = useful[0] if least_memory else min(useful, key=lambda limit: limit * _cost(within(limit)))
-        return within(limit), limit
+        return [(limit, within(limit)) for limit in limits[first : first + LIMITS]] + [(most, best)]
 
     def _needs(self, graph: IntGraph) -> dict[str, list[int]]:
         """Node -> bytes held at its step with each of its options."""
@@ -179,8 +176,8 @@ def make_plan(graph: IntGraph, target: Target, optimize: str = "speed", ram: int
     """
     planner = Planner(graph, target, optimize)
     graph = planner.ordered(graph)
-    ways = (False, True) if optimize == "ram" else (False,)  # the most bytes at a step may shrink where the arena does not
-    plan = min((planner.plan(graph, graph, planner.select(graph, way)[0]) for way in ways), key=lambda p: p.arena_bytes)
+    plans = [planner.plan(graph, graph, chosen) for _, chosen in planner.select(graph)]
+    plan = min(plans, key=lambda p: p.arena_bytes * (p.cost if optimize != "ram" else 1))
     if optimize == "ram" or (ram is not None and plan.arena_bytes > ram):
         plan = by_bands_if_less(planner, plan, ram)
     if ram is not None and plan.arena_bytes > ram:
@@ -197,7 +194,7 @@ def by_bands_if_less(planner: Planner, plan: Plan, ram: int | None) -> Plan:
             graph = by_bands(plan.graph, last, height)
             if graph is None:
                 break
-            chosen, bound = planner.select(graph, least_memory=True)
+            bound, chosen = planner.select(graph)[0]
             found.append((bound, _cost(chosen), graph, chosen))
             if bound > (ram or min(f[0] for f in found) * CLOSE):  # higher bands hold more
                 break
