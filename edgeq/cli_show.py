@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from edgeq.plan.bands import region
 from edgeq.report import (
     count,
     decibels,
@@ -159,12 +160,29 @@ def _totals(model: CompiledModel, sqnr: Mapping[str, float], folder: str) -> lis
     return [
         ("flash", f"{data:,} bytes of constants, about {code:,} of kernels ({kib(data + code)})"),
         ("RAM", f"{ram:,} bytes ({kib(ram)}) of arena, {'the lower bound' if ram <= bound else f'at least {bound:,}'}"),
+        ("peak", _peak(model)),
         ("MACs", f"{m['macs']:,}"),
         ("SQNR", f"{outputs or 'not measured'}, on calibration samples"),
         ("check", proof),
         ("folder", folder),
         ("report", f"{folder}/report.html"),
     ]
+
+
+def _peak(model: CompiledModel) -> str:
+    """What sets the size of the arena, and what would lower it."""
+    plan = model.plan
+    step, held = plan.fullest
+    views = {s.node.output.name for s in plan.steps if s.kernel is None}
+    index = next(x["index"] for x in model.manifest["layers"] if x["name"] == step.layer)
+    parts = ", ".join(f"{name} {n:,}" for name, n in held.items() if name not in views)
+    if plan.graph is not plan.source:
+        advice = "it runs by bands of rows already; a smaller input or fewer channels there would lower it"
+    elif any(len(region(plan.graph, node)) > 1 for node in plan.graph.nodes):
+        advice = "--optimize ram runs layers by bands of rows, which may lower it"
+    else:
+        advice = "fewer elements there would lower it"
+    return f"layer {index} ({step.node.op.name}): {parts} bytes; {advice}"
 
 
 # ---------------------------------------------------------------- inspect
