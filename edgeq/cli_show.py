@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from edgeq.model import SharedModels
 from edgeq.plan.bands import region
 from edgeq.report import (
     count,
@@ -147,6 +148,14 @@ def show_build(model: CompiledModel, folder: str, verbose: bool) -> None:
         console().print(choices)
         print()
     _facts(_totals(model, sqnr, folder))
+
+
+def show_shared(shared: SharedModels, folder: str) -> None:
+    """What several models share."""
+    each = [int(m.manifest["arena_bytes"]) for m in shared.models]
+    print()
+    _facts([("shared arena", f"{shared.arena_bytes:,} bytes for {len(each)} models, instead of {sum(each):,}"),
+            ("folder", f"{folder}: {shared.name}.h, and a folder for each model")])  # fmt: skip
 
 
 def _totals(model: CompiledModel, sqnr: Mapping[str, float], folder: str) -> list[tuple[str, str]]:
