@@ -61,17 +61,18 @@ class HostLibrary:
             raise BuildFailed(f"{command[0]} failed: {errors[0] if errors else done.returncode}",
                               node=self.name, hint=f"see its messages with: {' '.join(command)}")  # fmt: skip
         self.ffi = cffi.FFI()
-        self.ffi.cdef(f"void {self.name}_run(void *arena); extern void (*{self.name}_hook)(int layer);")
+        outside = [p for p in [*manifest["inputs"], *manifest["outputs"]] if p["memory"] != "arena"]
+        buffers = ", void *" * len(outside)
+        self.ffi.cdef(f"void {self.name}_run(void *arena{buffers}); extern void (*{self.name}_hook)(int layer);")
         try:
             self.lib = self.ffi.dlopen(str(root / "model.so"))
         except OSError as e:
             raise BuildFailed(f"the compiled library does not load: {e}", node=self.name,
                               hint="a source file may be missing: build the folder anew") from e  # fmt: skip
         align, size = manifest["arena_align"], manifest["arena_bytes"]
-        raw = np.full(size + align, POISON, np.uint8)
-        start = -raw.ctypes.data % align
-        self.arena = raw[start : start + size]
-        self.pointer = self.ffi.from_buffer(self.arena)
+        sizes = {"arena": size, **{p["memory"]: int(np.prod(p["shape"])) for p in outside}}
+        self.memory = {name: aligned_bytes(n, align) for name, n in sizes.items()}
+        self.pointers = [self.ffi.from_buffer(memory) for memory in self.memory.values()]
         self.function = getattr(self.lib, f"{self.name}_run")
 
     def close(self) -> None:
@@ -85,7 +86,7 @@ class HostLibrary:
         out = {p["name"]: np.empty((count, *p["shape"][1:]), p["dtype"]) for p in self.manifest["outputs"]}
         for i in range(count):
             self._load(feeds, i)
-            self.function(self.pointer)
+            self.function(*self.pointers)
             for port in self.manifest["outputs"]:
                 out[port["name"]][i] = self._view(port)
         return out
@@ -105,27 +106,35 @@ class HostLibrary:
             record = steps[index]
             if record["rows"]:
                 whole = out[layers[record["layer"]]["output"]][sample]
-                view = {"offset": record["offset"], "shape": record["output_shape"], "dtype": record["dtype"]}
+                view = {**record, "shape": record["output_shape"]}
                 (whole if record["rows"] == "all" else whole[slice(*record["rows"])])[...] = self._view(view)
 
         setattr(self.lib, f"{self.name}_hook", hook)
         try:
             for sample in range(count):
                 self._load(feeds, sample)
-                self.function(self.pointer)
+                self.function(*self.pointers)
         finally:
             setattr(self.lib, f"{self.name}_hook", self.ffi.NULL)
         return {x["output"]: out[x["output"]] for x in layers if complete(x, steps)}
 
     def _load(self, feeds: Mapping[str, np.ndarray], i: int) -> None:
-        self.arena[:] = POISON
+        for memory in self.memory.values():
+            memory[:] = POISON
         for port in self.manifest["inputs"]:
             self._view(port)[:] = feeds[port["name"]][i].reshape(port["shape"][1:])
 
     def _view(self, port: Mapping[str, Any]) -> np.ndarray:
         shape = tuple(port["shape"][1:])
         start = port["offset"]
-        return self.arena[start : start + int(np.prod(shape))].view(port["dtype"]).reshape(shape)
+        return self.memory[port["memory"]][start : start + int(np.prod(shape))].view(port["dtype"]).reshape(shape)
+
+
+def aligned_bytes(size: int, align: int) -> np.ndarray:
+    """(size,) uint8 at an aligned address, with what nothing may depend on."""
+    raw = np.full(size + align, POISON, np.uint8)
+    start = -raw.ctypes.data % align
+    return raw[start : start + size]
 
 
 def complete(layer: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> bool:

@@ -70,6 +70,8 @@ def cli() -> None:
               "layers by bands of rows.")  # fmt: skip
 @click.option("--ram", metavar="BYTES", type=SizeType(), help="What the arena may take, as 20000 or 20k; layers run by "
               "bands of rows where it takes that, or the build is refused.")  # fmt: skip
+@click.option("--io", type=click.Choice(["arena", "external"]), default="arena", show_default=True,
+              help="Where inputs and outputs are: in the arena, or in buffers that the caller passes to run.")  # fmt: skip
 @click.option("--share-arena", is_flag=True, help="Several models in one folder, with one arena as large as the largest's "
               "and a guard that only one uses it at a time.")  # fmt: skip
 @click.option("--single-file", is_flag=True, help="One .h and one .c instead of a file per kernel.")
@@ -79,7 +81,7 @@ def cli() -> None:
 def build(
     *, models: tuple[Path, ...], calibs: tuple[str, ...], folder: Path | None, target: str, name: str | None, method: str,
     ranges: tuple[Named, ...], dtypes: tuple[Named, ...], shapes: tuple[Named, ...], io_layout: str, optimize: str,
-    ram: int | None, share_arena: bool, single_file: bool, no_check: bool, as_json: bool, verbose: bool,
+    ram: int | None, io: str, share_arena: bool, single_file: bool, no_check: bool, as_json: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Compile MODEL to a folder of integer-only C, and prove it against the reference.
 
@@ -116,7 +118,7 @@ def build(
             own = None if share_arena else name
             specs = input_specs(model, fixed, ranges, dtypes)
             built.append(compile_model(model, calib, target, own, method, specs, fixed, io_layout, single_file,
-                                       not no_check, progress, optimize, ram))  # fmt: skip
+                                       not no_check, progress, optimize, ram, io))  # fmt: skip
     shared = SharedModels(prefix(name or "shared"), built) if share_arena else None
     folder = folder or Path(shared.name if shared else built[0].name)
     (shared or built[0]).save(folder)

@@ -19,7 +19,7 @@ def describe(emission: Emission, plan: Plan, layers: FloatGraph, source: Path, m
     graph = plan.graph
     return {
         "model": emission.name, "edgeq": __version__, "target": plan.target.name,
-        "optimize": plan.optimize, "model_hash": emission.model_hash,
+        "optimize": plan.optimize, "io": "external" if plan.buffers else "arena", "model_hash": emission.model_hash,
         "source": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()},
         "float_model": f"{emission.name}.float.onnx", "method": method, "io_layout": io_layout,
         "arena_bytes": plan.arena_bytes, "arena_align": plan.target.align, "arena_lower_bound": plan.lower_bound,
@@ -37,7 +37,7 @@ def _port(plan: Plan, name: str, tensor: Tensor, twin: FloatTensor) -> dict[str,
     in_order = np.array_equal(twin.index.ravel(), np.arange(twin.index.size))
     return {
         "name": name, "tensor": tensor.name, "shape": [1, *tensor.shape], "dtype": tensor.dtype, "scale": tensor.scale,
-        "zero_point": tensor.zero_point, "frac_bits": tensor.frac_bits, "offset": plan.offsets[tensor.name],
+        "zero_point": tensor.zero_point, "frac_bits": tensor.frac_bits, **plan.place_of(tensor),
         "onnx_shape": list(shape),
         # stored order = one ONNX sample (without its batch of 1) transposed by these axes: as it is, or channels last
         "axes": list(range(rank)) if in_order else [*range(1, rank), 0],

@@ -48,6 +48,10 @@ def environment() -> jinja2.Environment:
 
 def emit(plan: Plan, name: str, origin: str = "") -> Emission:
     """The C of a plan. name: C identifier that prefixes every symbol; origin: the ONNX file's name, for comments."""
+    inputs, outputs = _ports(plan, plan.graph.inputs, "INPUT"), _ports(plan, plan.graph.outputs, "OUTPUT")
+    pointers = _pointers([*inputs, *outputs])
+    outside = [p for p in [*inputs, *outputs] if p["memory"] != "arena"]
+    buffers = "".join(f", {p['pointer'].replace('int8_t', p['ctype'])}{p['function']}" for p in outside)
     constants = Constants(name)
     records: list[dict[str, Any]] = []
     params: dict[tuple[str, str], str] = {}  # (struct, initializer) -> symbol: parts of a layer often share one
@@ -58,12 +62,12 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
         for call in call_texts(step.kernel, step.node, f"l{index:02d}", constants) if step.kernel else []:
             symbol = params.setdefault((call.params_type, call.init), call.symbol)
             records.append({"step": index, "call": replace(call, symbol=symbol), "first": symbol == call.symbol,
-                            "arguments": _arguments(plan, step, call)})  # fmt: skip
+                            "arguments": _arguments(plan, step, call, pointers)})  # fmt: skip
         flash[step.layer] += constants.added - before
     layers = [_describe(plan, index, node, flash[node.name]) for index, node in enumerate(plan.source.nodes)]
     number = {node.name: index for index, node in enumerate(plan.source.nodes)}
     described = [{"layer": number[s.layer], "output_shape": [1, *s.node.output.shape], "dtype": s.node.output.dtype,
-                  "offset": plan.offsets[s.node.output.name], "rows": s.node.rows or (None if s.node.part_of else "all")}
+                  **plan.place_of(s.node.output), "rows": s.node.rows or (None if s.node.part_of else "all")}
                  for s in steps]  # fmt: skip
     whole = [layers, [e["text"] for e in constants.entries], [r["call"].init for r in records]]
     hashed = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:8]
@@ -73,8 +77,8 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
         "headers": sorted({f"edgeq_{s.node.op.name}.h" for s in plan.steps if s.kernel}), "records": records,
         "records_of": [[r for r in records if r["step"] == i] for i in range(len(steps))],
         "layers": layers, "steps": described,
-        "arrays": constants.entries, "inputs": _ports(plan, plan.graph.inputs, "INPUT"),
-        "outputs": _ports(plan, plan.graph.outputs, "OUTPUT"), "runtime_version": runtime_version(),
+        "arrays": constants.entries, "inputs": inputs, "buffers": buffers,
+        "outputs": outputs, "runtime_version": runtime_version(),
         "hash": hashed, "comment": comment,
     }  # fmt: skip
     sources = runtime_files(sorted({k.source for k in kernels}), plan.optimize)
@@ -121,10 +125,19 @@ def runtime_files(sources: Sequence[str], optimize: str = "speed") -> dict[str, 
     return dict(sorted(files.items()))
 
 
-def _arguments(plan: Plan, step: Step, call: CallText) -> str:
-    inputs = [f"a + {plan.offsets[step.node.inputs[i].name]}" for i in call.inputs]
+def _arguments(plan: Plan, step: Step, call: CallText, pointers: Mapping[str, str]) -> str:
+    def at(tensor: Tensor) -> str:
+        place = plan.place_of(tensor)
+        return f"{pointers[place['memory']]} + {place['offset']}"
+
     scratch = [f"a + {step.scratch_offset}"] if call.scratch else []
-    return ", ".join([*inputs, f"a + {plan.offsets[step.node.output.name]}", *scratch])
+    return ", ".join([*(at(step.node.inputs[i]) for i in call.inputs), at(step.node.output), *scratch])
+
+
+def _pointers(ports: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Memory -> the int8_t pointer to it in the function that runs the model."""
+    casts = {p["tensor"].name: "" if p["tensor"].dtype == "int8" else f"({p['pointer']})" for p in ports}
+    return {"arena": "a", **{p["tensor"].name: casts[p["tensor"].name] + p["function"] for p in ports}}
 
 
 def _describe(plan: Plan, index: int, node: Node, flash: int) -> dict[str, Any]:
@@ -138,6 +151,7 @@ def _describe(plan: Plan, index: int, node: Node, flash: int) -> dict[str, Any]:
         others = [min((c.cost for c in s.choices if c.kernel.function == function), default=math.inf) for s in own]
         if sum(others) < math.inf:
             costs[function] = sum(others)
+    at = plan.place_of(node.output) if node.output.name in plan.offsets else {"memory": None, "offset": None}
     by_cost = sorted(costs.items(), key=lambda c: (c[0] != kernel, c[1], c[0]))
     return {
         "index": index, "name": node.name, "op": node.op.name, "onnx_nodes": list(node.onnx_nodes),
@@ -146,7 +160,7 @@ def _describe(plan: Plan, index: int, node: Node, flash: int) -> dict[str, Any]:
         "inputs": [t.name for t in node.inputs], "input_shapes": [[1, *t.shape] for t in node.inputs],
         "output": node.output.name, "output_shape": [1, *node.output.shape], "dtype": node.output.dtype,
         "frac_bits": node.output.frac_bits, "scale": node.output.scale, "zero_point": node.output.zero_point,
-        "offset": plan.offsets.get(node.output.name), "macs": sum(s.node.macs for s in parts),
+        **at, "macs": sum(s.node.macs for s in parts),
         "weight_bytes": node.op.weight_bytes(), "flash_bytes": flash,
         "scratch_bytes": max((s.scratch_bytes for s in parts), default=0),
     }  # fmt: skip
@@ -165,7 +179,8 @@ def _ports(plan: Plan, tensors: Mapping[str, Tensor], kind: str) -> list[dict[st
         ports.append({
             "function": kind.lower() if one else f"{kind.lower()}_{suffix.lower()}",
             "macro": kind if one else f"{kind}_{suffix.upper()}",
-            "onnx_name": onnx_name, "tensor": t, "offset": plan.offsets[t.name], "ctype": f"{t.dtype}_t",
+            "onnx_name": onnx_name, "tensor": t, "ctype": f"{t.dtype}_t", **plan.place_of(t),
+            "pointer": "const int8_t *" if kind == "INPUT" else "int8_t *",
             "scale": float_literal(t.scale),
         })  # fmt: skip
     return ports

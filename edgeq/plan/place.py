@@ -17,6 +17,7 @@ from edgeq.ops._access import ALIGN, Overlap
 from edgeq.ops.alias import Alias
 from edgeq.ops.join import Join
 
+BUFFER = 1 << 40  # addresses from k * BUFFER on are in the k-th buffer of the caller, below are in the arena
 TRIES = 2000
 WORK = 3_000_000  # tries times the square of the blocks, for graphs with many
 SEED = 1
@@ -146,7 +147,7 @@ def place(groups: Sequence[Block], shared: Meetings) -> tuple[dict[str, int], in
     base, winner = min(((pack(order, clash), order) for order in orders), key=lambda p: _size(p[0], extent))
     size = _size(base, extent)
     rng = random.Random(SEED)
-    for _ in range(min(TRIES, WORK // len(groups) ** 2)):
+    for _ in range(min(TRIES, WORK // max(len(groups), 1) ** 2)):
         if size <= bound:
             break
         order = list(winner)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from edgeq.errors import EdgeqError
-from edgeq.ir import IntGraph, Node
+from edgeq.ir import IntGraph, Node, Tensor
 from edgeq.ops._base import Kernel
 from edgeq.ops.alias import Alias
-from edgeq.plan.place import lifetimes
+from edgeq.plan.place import BUFFER, lifetimes
 from edgeq.targets import Target
 
 
@@ -44,13 +45,15 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """source: the graph; graph: the same, maybe with bands of rows. offsets: tensor name -> byte in the arena.
+    """source: the graph; graph: the same, maybe with bands of rows. offsets: tensor name -> address: byte in the arena, or
+    from k * BUFFER on in buffer k - 1.
 
     lower_bound: the most bytes that one step holds; with this order and these kernels no placement needs less.
     """
 
     source: IntGraph
     graph: IntGraph
+    buffers: tuple[Tensor, ...]  # inputs and outputs that are not in the arena but in buffers of the caller
     target: Target
     optimize: str
     steps: tuple[Step, ...]
@@ -63,6 +66,11 @@ class Plan:
         """Estimated instructions."""
         return sum(s.choices[0].cost for s in self.steps if s.choices)
 
+    def place_of(self, tensor: Tensor) -> dict[str, Any]:
+        """memory: "arena" or the name of the tensor whose buffer it is; offset: byte there."""
+        k, byte = divmod(self.offsets[tensor.name], BUFFER)
+        return {"memory": self.buffers[k - 1].name if k else "arena", "offset": byte}
+
     @property
     def fullest(self) -> tuple[Step, dict[str, int]]:
         """(The step at which most bytes of the arena are in use, bytes of each tensor and of the scratch then held)."""
@@ -72,7 +80,9 @@ class Plan:
         def held(i: int) -> dict[str, tuple[int, int]]:
             step = self.steps[i]
             scratch = {"scratch": (step.scratch_offset, step.scratch_offset + step.scratch_bytes)}
-            return {n: s[2:] for n, s in spans.items() if s[0] <= i <= s[1]} | (scratch if step.scratch_bytes else {})
+            return {n: s[2:] for n, s in spans.items() if s[0] <= i <= s[1] and s[2] < BUFFER} | (
+                scratch if step.scratch_bytes else {}
+            )
 
         def used(i: int) -> int:
             total = reach = 0
@@ -97,7 +107,9 @@ def check_plan(plan: Plan) -> Plan:
     """
     life, tensors = plan.lifetimes(), plan.graph.tensors
     inputs = [(plan.offsets[t.name], plan.offsets[t.name] + t.bytes) for t in plan.graph.inputs.values()]
-    if any(end > plan.arena_bytes for _, end in inputs) or any(_meet(a, b) for a, b in combinations(inputs, 2)):
+    if any(end > plan.arena_bytes for start, end in inputs if start < BUFFER) or any(
+        _meet(a, b) for a, b in combinations(inputs, 2)
+    ):
         raise EdgeqError("the network's inputs overlap or leave the arena")
     for i, step in enumerate(plan.steps):
         node, out = step.node, step.node.output.name
@@ -115,7 +127,7 @@ def check_plan(plan: Plan) -> Plan:
             if life[t.name][1] <= i and step.kernel.may_overlap(node, k, plan.offsets[t.name] - start)
         }
         scratch = (step.scratch_offset, step.scratch_offset + step.scratch_bytes)
-        if max(end, scratch[1]) > plan.arena_bytes:
+        if start < BUFFER and max(end, scratch[1]) > plan.arena_bytes:
             raise EdgeqError(f"step {i} writes past the arena of {plan.arena_bytes} bytes", node=node.name)
         if _meet(scratch, (start, end)):
             raise EdgeqError(f"scratch of step {i} overlaps its output", node=node.name)

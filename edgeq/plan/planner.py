@@ -22,7 +22,7 @@ from edgeq.ops._base import constant_bytes
 from edgeq.plan.bands import by_bands
 from edgeq.plan.code import code_bytes
 from edgeq.plan.order import best_order
-from edgeq.plan.place import aligned, blocks, held, lifetimes, meetings, place, saved
+from edgeq.plan.place import BUFFER, Block, aligned, blocks, held, lifetimes, meetings, place, saved
 from edgeq.plan.plan import Choice, Plan, Step, check_plan
 from edgeq.targets import Target
 
@@ -72,8 +72,10 @@ def smallest(nodes: Sequence[Node], choices: Mapping[str, tuple[Choice, ...]], t
 class Planner:
     """Plans graphs for one target. Nodes that differ only in names have the same options, which are found once."""
 
-    def __init__(self, graph: IntGraph, target: Target, optimize: str):
+    def __init__(self, graph: IntGraph, target: Target, optimize: str, external: bool = False):
         self.target, self.optimize = target, optimize
+        ports = [*graph.inputs.values(), *graph.outputs.values()] if external else []
+        self.buffers = tuple({t.name: t for t in ports}.values())
         self.known: dict[Hashable, tuple[Option, ...]] = {}
         self.of_node: dict[Node, tuple[Option, ...]] = {}
         self.small: set[str] = set()
@@ -128,14 +130,16 @@ class Planner:
 
     def _needs(self, graph: IntGraph) -> dict[str, list[int]]:
         """Node -> bytes held at its step with each of its options."""
-        base = held(blocks(graph, graph.nodes, {}))
+        inside, outside = self._split(blocks(graph, graph.nodes, {}))
+        base = dict.fromkeys(range(len(graph.nodes)), 0) | held(inside)
+        away = {r.name for block in outside for r in block}
         life = lifetimes(graph, graph.nodes)
         return {
             node.name: [
                 base[step] + aligned(o.scratch) - sum(
                     saved(overlap, t.bytes, node.output.bytes) for t, overlap in
                     {node.inputs[i].name: (node.inputs[i], overlap) for i, overlap in o.overlaps.items()}.values()
-                    if life[t.name][1] == step
+                    if life[t.name][1] == step and not away & {t.name, node.output.name}
                 ) for o in self.options(node)
             ] for step, node in enumerate(graph.nodes)
         }  # fmt: skip
@@ -143,13 +147,29 @@ class Planner:
     def plan(self, source: IntGraph, graph: IntGraph, chosen: Chosen) -> Plan:
         """The plan of the graph in its order, not checked yet. source: see Plan."""
         overlaps, scratch = _memory(chosen)
-        offsets, size, bound = place(blocks(graph, graph.nodes, scratch), meetings(graph, graph.nodes, overlaps))
+        inside, outside = self._split(blocks(graph, graph.nodes, scratch))
+        away = {r.name for block in outside for r in block}
+        shared = {pair: o for pair, o in meetings(graph, graph.nodes, overlaps).items() if not away & set(pair)}
+        offsets, size, bound = place(inside, shared)
+        for k, block in enumerate(outside, 1):
+            offsets |= {r.name: r.start + k * BUFFER for r in block}
         steps = []
         for node in graph.nodes:
             own = chosen.get(node.name)
             choices = sorted((o.choice for o in self.options(node)), key=lambda c: own is None or c is not own.choice)
             steps.append(Step(node, tuple(choices), scratch.get(node.name, 0), offsets.get(f"scratch:{node.name}", 0)))
-        return Plan(source, graph, self.target, self.optimize, tuple(steps), offsets, max(size, 4), bound)
+        return Plan(source, graph, self.buffers, self.target, self.optimize, tuple(steps), offsets, max(size, 4), bound)
+
+    def _split(self, groups: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+        """(The blocks in the arena, those in the caller's buffers in their order). Raises UnsupportedModel."""
+        block_of = {r.name: block for block in groups for r in block}
+        outside = [block_of[t.name] for t in self.buffers]
+        for t, block in zip(self.buffers, outside, strict=True):
+            own = next(r for r in block if r.name == t.name)
+            if own.start > 0 or any(r.end > own.end for r in block) or sum(b is block for b in outside) > 1:
+                raise UnsupportedModel(f"{t.name!r} is part of the memory of another tensor", node="--io external",
+                                       hint="--io arena")  # fmt: skip
+        return [b for b in groups if all(b is not o for o in outside)], outside
 
 
 def _memory(chosen: Chosen) -> tuple[dict[str, Mapping[int, Overlap]], dict[str, int]]:
@@ -168,13 +188,14 @@ def _signature(node: Node) -> Hashable:
     return type(node.op), constants, same, *((t.shape, t.scale, t.zero_point, t.dtype) for t in (*node.inputs, node.output))
 
 
-def make_plan(graph: IntGraph, target: Target, optimize: str = "speed", ram: int | None = None) -> Plan:
+def make_plan(graph: IntGraph, target: Target, optimize: str = "speed", ram: int | None = None, io: str = "arena") -> Plan:
     """Chooses kernels, order and addresses for the graph, and checks the result.
 
     optimize: for "speed", "size" of code and constants, or "ram"; for "ram", and for any where the arena is to have no more
-    than `ram` bytes and otherwise would, part of the graph may run by bands. Raises DoesNotFit where no plan was found.
+    than `ram` bytes and otherwise would, part of the graph may run by bands. io: where inputs and outputs are, in the
+    "arena" or "external". Raises DoesNotFit where no plan was found.
     """
-    planner = Planner(graph, target, optimize)
+    planner = Planner(graph, target, optimize, io != "arena")
     graph = planner.ordered(graph)
     plans = [planner.plan(graph, graph, chosen) for _, chosen in planner.select(graph)]
     plan = min(plans, key=lambda p: p.arena_bytes * (p.cost if optimize != "ram" else 1))
