@@ -70,8 +70,9 @@ def cli() -> None:
               "layers by bands of rows.")  # fmt: skip
 @click.option("--ram", metavar="BYTES", type=SizeType(), help="What the arena may take, as 20000 or 20k; layers run by "
               "bands of rows where it takes that, or the build is refused.")  # fmt: skip
-@click.option("--io", type=click.Choice(["arena", "external"]), default="arena", show_default=True,
-              help="Where inputs and outputs are: in the arena, or in buffers that the caller passes to run.")  # fmt: skip
+@click.option("--io", type=click.Choice(["arena", "external", "rows"]), default="arena", show_default=True,
+              help="Where inputs and outputs are: in the arena; external: in buffers that the caller passes to run; "
+              "rows: the input is pushed row by row, as a camera delivers it.")  # fmt: skip
 @click.option("--share-arena", is_flag=True, help="Several models in one folder, with one arena as large as the largest's "
               "and a guard that only one uses it at a time.")  # fmt: skip
 @click.option("--single-file", is_flag=True, help="One .h and one .c instead of a file per kernel.")

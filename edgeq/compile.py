@@ -66,7 +66,8 @@ def compile_model(
     calib: calibration data, as load_samples takes it. target: see edgeq.targets. name: C prefix (default: the file's).
     method: how ranges are chosen (edgeq.quantize.METHODS). inputs: ONNX input name -> declared range and dtype.
     shapes: ONNX input name -> fixed shape. optimize: one of edgeq.targets.OPTIMIZE. ram: bytes that the arena may take.
-    io: where inputs and outputs are, in the "arena" or "external", in buffers of the caller. progress: called with (stage,
+    io: where inputs and outputs are, in the "arena" or "external", in buffers of the caller, or "rows": the
+    input is pushed by rows. progress: called with (stage,
     done, total). Raises EdgeqError.
     """
     tell = progress or (lambda stage, done, total: None)

@@ -19,7 +19,7 @@ def describe(emission: Emission, plan: Plan, layers: FloatGraph, source: Path, m
     graph = plan.graph
     return {
         "model": emission.name, "edgeq": __version__, "target": plan.target.name,
-        "optimize": plan.optimize, "io": "external" if plan.buffers else "arena", "model_hash": emission.model_hash,
+        "optimize": plan.optimize, "io": plan.io, "model_hash": emission.model_hash,
         "source": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()},
         "float_model": f"{emission.name}.float.onnx", "method": method, "io_layout": io_layout,
         "arena_bytes": plan.arena_bytes, "arena_align": plan.target.align, "arena_lower_bound": plan.lower_bound,

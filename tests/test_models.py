@@ -110,3 +110,11 @@ def test_arena_of_each_kind(task, target, limit, least):
     small = edgeq.compile_model(onnx_file(task), calib, target=target, optimize="ram").manifest
     assert free["arena_bytes"] <= limit and small["arena_bytes"] <= least
     assert small["macs"] <= free["macs"]
+
+
+def test_a_camera_pushes_rows():
+    import edgeq
+
+    calib = loader().load("vww01", "calib")["x"][:20]
+    model = edgeq.compile_model(onnx_file("vww01"), calib, target="cortex-m4", optimize="ram", io="rows")  # checks the C
+    assert model.manifest["arena_bytes"] <= 20_500

@@ -20,6 +20,7 @@ from edgeq.emit.c import prefix as c_prefix
 from edgeq.emit.calls import CallText, Constants, call_texts
 from edgeq.ir import Node, Tensor
 from edgeq.plan import Plan, Step
+from edgeq.plan.bands import PUSHED
 from edgeq.plan.code import code_bytes
 from edgeq.resources import KERNELS, TEMPLATES
 
@@ -59,7 +60,8 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
     steps = [s for s in plan.steps if s.kernel or not s.node.part_of]
     for index, step in enumerate(steps):
         before = constants.added
-        for call in call_texts(step.kernel, step.node, f"l{index:02d}", constants) if step.kernel else []:
+        pushed_row = plan.io == "rows" and step.layer == PUSHED and step.node.rows  # which NAME_push_row copies
+        for call in call_texts(step.kernel, step.node, f"l{index:02d}", constants) if step.kernel and not pushed_row else []:
             symbol = params.setdefault((call.params_type, call.init), call.symbol)
             records.append({"step": index, "call": replace(call, symbol=symbol), "first": symbol == call.symbol,
                             "arguments": _arguments(plan, step, call, pointers)})  # fmt: skip
@@ -69,6 +71,11 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
     described = [{"layer": number[s.layer], "output_shape": [1, *s.node.output.shape], "dtype": s.node.output.dtype,
                   **plan.place_of(s.node.output), "rows": s.node.rows or (None if s.node.part_of else "all")}
                  for s in steps]  # fmt: skip
+    pushes = [(i, s.node.rows, plan.offsets[s.node.output.name]) for i, s in enumerate(steps)
+              if plan.io == "rows" and s.layer == PUSHED and s.node.rows]  # fmt: skip
+    ends = [i for i, _, _ in pushes[1:]] + [len(steps)]
+    pushed = [{"first": rows[0], "end": rows[1], "to": to, "steps": range(i + 1, end)}
+              for (i, rows, to), end in zip(pushes, ends, strict=False)]  # fmt: skip
     whole = [layers, [e["text"] for e in constants.entries], [r["call"].init for r in records]]
     hashed = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:8]
     kernels = [s.kernel for s in plan.steps if s.kernel]
@@ -77,7 +84,7 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
         "headers": sorted({f"edgeq_{s.node.op.name}.h" for s in plan.steps if s.kernel}), "records": records,
         "records_of": [[r for r in records if r["step"] == i] for i in range(len(steps))],
         "layers": layers, "steps": described,
-        "arrays": constants.entries, "inputs": inputs, "buffers": buffers,
+        "arrays": constants.entries, "inputs": inputs, "buffers": buffers, "pushed": pushed,
         "outputs": outputs, "runtime_version": runtime_version(),
         "hash": hashed, "comment": comment,
     }  # fmt: skip

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgeq.errors import QuantizationError
-from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
+from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor, size_of
 from edgeq.ops._access import Access, gathered
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation
@@ -75,6 +75,10 @@ class Copy(IntOp):
         positions = self.walk.positions()
         if len(positions) != output.elements or positions.min() < 0 or positions.max() >= inputs[0].elements:
             raise QuantizationError(f"walk {self.walk} does not fit {inputs[0].shape} -> {output.shape}")
+
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        whole = self.walk == Strides(0, (inputs[0].elements,), (1,))
+        return (Copy(Strides(0, ((end - first) * size_of(inputs[0].shape[1:]),), (1,))), (first, end)) if whole else None
 
 
 @dataclass(frozen=True, eq=False)

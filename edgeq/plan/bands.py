@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from edgeq.errors import UnsupportedModel
 from edgeq.ir import IntGraph, IntOp, Node, Tensor
 from edgeq.ops._access import ALIGN
 from edgeq.ops.alias import Alias
@@ -53,6 +54,26 @@ def by_bands(graph: IntGraph, last: Node, height: int) -> IntGraph | None:
     except _PaddingAlone:
         return None
     return replace(graph, nodes=(*before, *made, *after)).validate()
+
+
+PUSHED = "pushed_rows"  # name of the node that copies a network input to where its rows are pushed
+
+
+def with_pushed_rows(graph: IntGraph) -> IntGraph:
+    """The graph with its input copied before anything reads it: by bands, the rows that a caller pushes.
+
+    Raises UnsupportedModel where that cannot be.
+    """
+    if len(graph.inputs) != 1:
+        raise UnsupportedModel(f"the model has {len(graph.inputs)} inputs", node="--io rows", hint="--io external")
+    (x,) = graph.inputs.values()
+    if not _sliceable(x):
+        raise UnsupportedModel(f"the input is stored as {x.shape}; rows are of images (H, W, C) with a multiple of "
+                               f"{ALIGN} bytes in a row", node="--io rows", hint="--io external")  # fmt: skip
+    rows = replace(x, name=PUSHED)
+    push = Node(PUSHED, Copy(Strides(0, (x.elements,), (1,))), (x,), rows)
+    nodes = [replace(n, inputs=tuple(rows if t == x else t for t in n.inputs)) for n in graph.nodes]
+    return replace(graph, nodes=(push, *nodes)).validate()
 
 
 class _PaddingAlone(Exception):

@@ -53,6 +53,7 @@ class Plan:
 
     source: IntGraph
     graph: IntGraph
+    io: str  # "arena", "external", or "rows": the input is pushed by rows
     buffers: tuple[Tensor, ...]  # inputs and outputs that are not in the arena but in buffers of the caller
     target: Target
     optimize: str

@@ -19,7 +19,7 @@ from edgeq.errors import DoesNotFit, UnsupportedModel
 from edgeq.ir import IntGraph, Node
 from edgeq.ops._access import Overlap
 from edgeq.ops._base import constant_bytes
-from edgeq.plan.bands import by_bands
+from edgeq.plan.bands import PUSHED, by_bands, with_pushed_rows
 from edgeq.plan.code import code_bytes
 from edgeq.plan.order import best_order
 from edgeq.plan.place import BUFFER, Block, aligned, blocks, held, lifetimes, meetings, place, saved
@@ -31,6 +31,7 @@ BANDS = (1, 2, 3, 4, 6, 8, 12, 16)  # heights that are tried
 CALL = 60  # instructions of a call and its set-up, about
 CLOSE = 1.1  # how near to the least a candidate must be
 LIMITS = 12  # of memory that are tried
+STATE = 4  # bytes at the end of the arena that say how many rows were pushed
 TRIED = 4  # of the most promising graphs by bands, how many are placed
 
 
@@ -72,9 +73,9 @@ def smallest(nodes: Sequence[Node], choices: Mapping[str, tuple[Choice, ...]], t
 class Planner:
     """Plans graphs for one target. Nodes that differ only in names have the same options, which are found once."""
 
-    def __init__(self, graph: IntGraph, target: Target, optimize: str, external: bool = False):
-        self.target, self.optimize = target, optimize
-        ports = [*graph.inputs.values(), *graph.outputs.values()] if external else []
+    def __init__(self, graph: IntGraph, target: Target, optimize: str, io: str = "arena"):
+        self.target, self.optimize, self.io = target, optimize, io
+        ports = [*graph.inputs.values(), *(graph.outputs.values() if io == "external" else ())] if io != "arena" else []
         self.buffers = tuple({t.name: t for t in ports}.values())
         self.known: dict[Hashable, tuple[Option, ...]] = {}
         self.of_node: dict[Node, tuple[Option, ...]] = {}
@@ -158,7 +159,9 @@ class Planner:
             own = chosen.get(node.name)
             choices = sorted((o.choice for o in self.options(node)), key=lambda c: own is None or c is not own.choice)
             steps.append(Step(node, tuple(choices), scratch.get(node.name, 0), offsets.get(f"scratch:{node.name}", 0)))
-        return Plan(source, graph, self.buffers, self.target, self.optimize, tuple(steps), offsets, max(size, 4), bound)
+        return Plan(
+            source, graph, self.io, self.buffers, self.target, self.optimize, tuple(steps), offsets, max(size, 4), bound
+        )
 
     def _split(self, groups: Sequence[Block]) -> tuple[list[Block], list[Block]]:
         """(The blocks in the arena, those in the caller's buffers in their order). Raises UnsupportedModel."""
@@ -193,14 +196,18 @@ def make_plan(graph: IntGraph, target: Target, optimize: str = "speed", ram: int
 
     optimize: for "speed", "size" of code and constants, or "ram"; for "ram", and for any where the arena is to have no more
     than `ram` bytes and otherwise would, part of the graph may run by bands. io: where inputs and outputs are, in the
-    "arena" or "external". Raises DoesNotFit where no plan was found.
+    "arena" or "external", or "rows": the input is pushed by rows. Raises DoesNotFit where no plan was found.
     """
-    planner = Planner(graph, target, optimize, io != "arena")
-    graph = planner.ordered(graph)
+    planner = Planner(graph, target, optimize, io)
+    graph = planner.ordered(with_pushed_rows(graph) if io == "rows" else graph)
     plans = [planner.plan(graph, graph, chosen) for _, chosen in planner.select(graph)]
     plan = min(plans, key=lambda p: p.arena_bytes * (p.cost if optimize != "ram" else 1))
-    if optimize == "ram" or (ram is not None and plan.arena_bytes > ram):
+    if io == "rows" or optimize == "ram" or (ram is not None and plan.arena_bytes > ram):
         plan = by_bands_if_less(planner, plan, ram)
+    if io == "rows":
+        if plan.graph is plan.source:
+            raise UnsupportedModel("the first layers need the whole input at once", node="--io rows", hint="--io external")
+        plan = replace(plan, arena_bytes=aligned(plan.arena_bytes) + STATE)
     if ram is not None and plan.arena_bytes > ram:
         over = f"the arena takes {plan.arena_bytes:,} bytes, {plan.arena_bytes - ram:,} over the limit of {ram:,}"
         raise DoesNotFit(over, node="--ram", hint="a smaller input or network; it was tried to run it by bands of rows")
@@ -213,7 +220,7 @@ def by_bands_if_less(planner: Planner, plan: Plan, ram: int | None) -> Plan:
     for last in plan.graph.nodes:
         for height in BANDS:
             graph = by_bands(plan.graph, last, height)
-            if graph is None:
+            if graph is None or (planner.io == "rows" and not any(n.part_of == PUSHED for n in graph.nodes)):
                 break
             bound, chosen = planner.select(graph)[0]
             found.append((bound, _cost(chosen), graph, chosen))
@@ -224,6 +231,8 @@ def by_bands_if_less(planner: Planner, plan: Plan, ram: int | None) -> Plan:
         if candidate.arena_bytes <= (ram or 0):
             return candidate
     for bound, _, graph, chosen in sorted(found, key=lambda f: f[:2])[:TRIED]:
-        if bound < plan.arena_bytes:
-            plan = min(plan, planner.plan(plan.source, graph, chosen), key=lambda p: p.arena_bytes)
+        if bound < plan.arena_bytes or planner.io == "rows":
+            other = planner.plan(plan.source, graph, chosen)
+            unusable = planner.io == "rows" and plan.graph is plan.source
+            plan = other if unusable else min(plan, other, key=lambda p: p.arena_bytes)
     return plan
