@@ -21,7 +21,7 @@ from edgeq.emit.calls import Constants, call_texts
 from edgeq.emit.emit import runtime_files
 from edgeq.ir import Node
 from edgeq.ops._base import Kernel
-from edgeq.plan.plan import choose
+from edgeq.plan.planner import choose
 from edgeq.targets import target
 
 CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m33", "cortex-m55")

@@ -91,17 +91,22 @@ class HostLibrary:
         return out
 
     def trace(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """As run, but every layer's output: tensor name -> (N, *stored shape), read as soon as it is written."""
+        """As run, but every layer's output: tensor name -> (N, *stored shape), read as soon as it is written.
+
+        Without those of which a build by bands leaves out rows that nothing needs.
+        """
         count = len(next(iter(feeds.values())))
-        layers = self.manifest["layers"]
+        layers, steps = self.manifest["layers"], self.manifest["steps"]
         out = {x["output"]: np.empty((count, *x["output_shape"][1:]), x["dtype"]) for x in layers}
         sample = 0
 
         @self.ffi.callback("void(int)")  # type: ignore[untyped-decorator]
-        def hook(layer: int) -> None:
-            record = layers[layer]
-            view = {"offset": record["offset"], "shape": record["output_shape"], "dtype": record["dtype"]}
-            out[record["output"]][sample] = self._view(view)
+        def hook(index: int) -> None:
+            record = steps[index]
+            if record["rows"]:
+                whole = out[layers[record["layer"]]["output"]][sample]
+                view = {"offset": record["offset"], "shape": record["output_shape"], "dtype": record["dtype"]}
+                (whole if record["rows"] == "all" else whole[slice(*record["rows"])])[...] = self._view(view)
 
         setattr(self.lib, f"{self.name}_hook", hook)
         try:
@@ -110,7 +115,7 @@ class HostLibrary:
                 self.function(self.pointer)
         finally:
             setattr(self.lib, f"{self.name}_hook", self.ffi.NULL)
-        return out
+        return {x["output"]: out[x["output"]] for x in layers if complete(x, steps)}
 
     def _load(self, feeds: Mapping[str, np.ndarray], i: int) -> None:
         self.arena[:] = POISON
@@ -121,3 +126,9 @@ class HostLibrary:
         shape = tuple(port["shape"][1:])
         start = port["offset"]
         return self.arena[start : start + int(np.prod(shape))].view(port["dtype"]).reshape(shape)
+
+
+def complete(layer: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the steps of a build compute every row of the layer's output."""
+    rows = [s["rows"] for s in steps if s["layer"] == layer["index"] and s["rows"]]
+    return rows == ["all"] or sum(end - first for first, end in rows) == layer["output_shape"][1]

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from edgeq._version import __version__
-from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, by_name, input_specs
+from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, SizeType, by_name, input_specs
 from edgeq.errors import EdgeqError
 from edgeq.targets import OPTIMIZE, TARGETS
 
@@ -65,7 +65,10 @@ def cli() -> None:
 @click.option("--io-layout", type=click.Choice(["channels_last", "onnx"]), default="channels_last", show_default=True,
               help="Memory order of inputs and outputs.")  # fmt: skip
 @click.option("--optimize", type=click.Choice(OPTIMIZE), default="speed", show_default=True,
-              help="size: the kernels that take least flash, loops not unrolled; compile with -Os.")  # fmt: skip
+              help="size: the kernels that take least flash; compile with -Os. ram: the smallest arena, running "
+              "layers by bands of rows.")  # fmt: skip
+@click.option("--ram", metavar="BYTES", type=SizeType(), help="What the arena may take, as 20000 or 20k; layers run by "
+              "bands of rows where it takes that, or the build is refused.")  # fmt: skip
 @click.option("--single-file", is_flag=True, help="One .h and one .c instead of a file per kernel.")
 @click.option("--no-check", is_flag=True, help="Do not compile the C here and compare it with the reference.")
 @json_flag
@@ -73,7 +76,7 @@ def cli() -> None:
 def build(
     *, model: Path, calib: str | None, folder: Path | None, target: str, name: str | None, method: str,
     ranges: tuple[Named, ...], dtypes: tuple[Named, ...], shapes: tuple[Named, ...], io_layout: str, optimize: str,
-    single_file: bool, no_check: bool, as_json: bool, verbose: bool,
+    ram: int | None,     single_file: bool, no_check: bool, as_json: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Compile MODEL to a folder of integer-only C, and prove it against the reference.
 
@@ -83,6 +86,7 @@ def build(
       edgeq build model.onnx --calib samples.npz --target cortex-m4 -o src/model
       edgeq build camera.onnx --calib frames.npy --input-dtype uint8 --input-range 0:255
       edgeq build model.onnx --calib random --shape input=1,3,32,32
+      edgeq build model.onnx --calib samples.npz --ram 20k
     """
     if calib is None:
         raise click.UsageError(NO_CALIB)
@@ -95,7 +99,7 @@ def build(
 
     with show.ProgressBars(verbose) as progress:
         built = compile_model(model, calib, target, name, method, specs, fixed, io_layout, single_file,
-                              not no_check, progress, optimize)  # fmt: skip
+                              not no_check, progress, optimize, ram)  # fmt: skip
     folder = folder or Path(built.name)
     built.save(folder)
     if as_json:

@@ -5,12 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 Range = tuple[float, float]
 Named = tuple[str | None, Any]  # name of an input, None where it was left out, and the value
+
+
+class SizeType(click.ParamType):  # type: ignore[type-arg]
+    """Bytes: 20000, 20k or 20KiB (1,024 each), 1M."""
+
+    name = "bytes"
+    units: ClassVar[dict[str, int]] = {"": 1, "k": 1024, "kib": 1024, "m": 1 << 20, "mib": 1 << 20}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, int):  # click may convert twice
+            return value
+        digits = value.rstrip("kKmMiIbB")
+        unit = self.units.get(value[len(digits) :].lower())
+        if not digits.isdecimal() or unit is None or int(digits) == 0:
+            self.fail(f"{value!r} is no number of bytes, such as 20000, 20k or 1M", param, ctx)
+        return int(digits) * unit
 
 
 class NamedValue(click.ParamType):  # type: ignore[type-arg]

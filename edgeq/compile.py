@@ -58,13 +58,14 @@ def compile_model(
     path: str | Path, calib: Any, target: str = "generic", name: str | None = None, method: str = "mse",
     inputs: Mapping[str, InputSpec] | None = None, shapes: Mapping[str, Sequence[int]] | None = None,
     io_layout: str = "channels_last", single_file: bool = False, run_check: bool = True, progress: Progress = None,
-    optimize: str = "speed",
+    optimize: str = "speed", ram: int | None = None,
 ) -> CompiledModel:  # fmt: skip
     """Compiles an ONNX model to integer C and proves it against the reference.
 
     calib: calibration data, as load_samples takes it. target: see edgeq.targets. name: C prefix (default: the file's).
     method: how ranges are chosen (edgeq.quantize.METHODS). inputs: ONNX input name -> declared range and dtype.
-    shapes: ONNX input name -> fixed shape. optimize: "speed", or "size" of code and constants. progress: called with (stage,
+    shapes: ONNX input name -> fixed shape. optimize: one of edgeq.targets.OPTIMIZE. ram: bytes that the
+    arena may take. progress: called with (stage,
     done, total). Raises EdgeqError.
     """
     tell = progress or (lambda stage, done, total: None)
@@ -75,7 +76,7 @@ def compile_model(
     runner = Runner(model, observable(layers))
     seen = observe(runner, samples, observable(layers), lambda done, total: tell("calibrating", done, total))
     graph = quantize(layers, seen, QuantOptions(method, dict(inputs or {})))
-    plan = make_plan(graph, find_target(target), optimize)
+    plan = make_plan(graph, find_target(target), optimize, ram)
     emission = emit(plan, prefix(name or Path(path).stem), Path(path).name)
     files = amalgamate(emission.name, emission.files) if single_file else emission.files
     manifest = describe(emission, plan, layers, Path(path), method=method, io_layout=io_layout)

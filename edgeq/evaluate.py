@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeq.build import complete
 from edgeq.calibrate.data import Samples
 from edgeq.ir import FloatGraph
 from edgeq.model import BuiltModel
@@ -88,7 +89,8 @@ class LayerMeter:
         self.graph = graph
         twins = graph.tensors
         self.layers = [x for x in model.manifest["layers"]
-                       if x["output"] in twins and twins[x["output"]].onnx_name is not None]  # fmt: skip
+                       if x["output"] in twins and twins[x["output"]].onnx_name is not None
+                       and complete(x, model.manifest["steps"])]  # fmt: skip
         self.power = {x["name"]: [0.0, 0.0] for x in self.layers}
 
     def add(self, float_values: Mapping[str, np.ndarray], integer: Mapping[str, np.ndarray]) -> None:

@@ -6,6 +6,7 @@ an image is (H, W, C), a sequence (1, W, C), a vector (K,). numpy arrays of tens
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,7 +21,7 @@ Shape = tuple[int, ...]
 
 def size_of(shape: Shape) -> int:
     """Number of elements of a shape."""
-    return int(np.prod(shape, dtype=np.int64))
+    return math.prod(shape)
 
 
 # ---------------------------------------------------------------- float side
@@ -195,6 +196,11 @@ class IntOp:
     def validate(self, inputs: Sequence[Tensor], output: Tensor) -> None:
         """Checks shapes, and proves that no intermediate can leave int32. Raises QuantizationError."""
 
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        """(The operator that makes rows first..end of the output (H, W, C), the rows of every input that it takes), or None
+        where the output cannot be made by rows. Row ranges exclude their end."""
+        return None
+
     def macs(self, inputs: Sequence[Tensor], output: Tensor) -> int:
         """Multiply-accumulates of one inference."""
         return 0
@@ -213,6 +219,8 @@ class Node:
     inputs: tuple[Tensor, ...]
     output: Tensor
     onnx_nodes: tuple[str, ...] = ()
+    part_of: str = ""  # the node of which this one makes some rows, or moves some
+    rows: tuple[int, int] | None = None  # those that it makes, the end excluded
 
     @property
     def macs(self) -> int:

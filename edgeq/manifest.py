@@ -26,7 +26,7 @@ def describe(emission: Emission, plan: Plan, layers: FloatGraph, source: Path, m
         "constant_bytes": emission.flash_data, "code_bytes": emission.code, "macs": sum(s.node.macs for s in plan.steps),
         "inputs": [_port(plan, n, t, layers.tensors[layers.inputs[n]]) for n, t in graph.inputs.items()],
         "outputs": [_port(plan, n, t, layers.tensors[layers.outputs[n]]) for n, t in graph.outputs.items()],
-        "layers": list(emission.layers),
+        "layers": list(emission.layers), "steps": list(emission.steps),
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from edgeq.plan import Plan
 
 LEFT, RIGHT, TOP, HEIGHT, BOTTOM, WIDEST = 64, 16, 44, 340, 40, 1000  # margins, the arena's height, widest picture
-COLUMN = (18, 64)  # narrowest and widest step
+COLUMN = (6, 64)  # narrowest and widest step
 CHAR, LABEL_H = 6.2, 13  # of the small labels, about
 
 
@@ -27,7 +27,7 @@ class Span:
 
 
 def spans(plan: Plan) -> list[Span]:
-    """Everything that lives in the arena: tensors and scratch."""
+    """Everything that lives in the arena: tensors and scratch, over the steps that run (Emission.steps)."""
     tensors, life = plan.graph.tensors, plan.lifetimes()
     ports = {t.name for t in (*plan.graph.inputs.values(), *plan.graph.outputs.values())}
     views = {s.node.output.name for s in plan.steps if s.kernel is None}
@@ -38,7 +38,12 @@ def spans(plan: Plan) -> list[Span]:
     for i, s in enumerate(plan.steps):
         if s.scratch_bytes:
             found.append(Span("scratch", "scratch", i, i, s.scratch_offset, s.scratch_offset + s.scratch_bytes))
-    return found
+    before = [0]  # steps that run before each
+    for s in plan.steps:
+        before.append(before[-1] + (s.kernel is not None or not s.node.part_of))
+    before.append(before[-1] + 1)
+    return [replace(s, first=-1 if s.first < 0 else before[s.first], last=before[s.last + 1] - 1) for s in found
+            if s.first < 0 or before[s.first] < before[s.last + 1]]  # fmt: skip
 
 
 def bytes_held(found: Sequence[Span], step: int) -> int:
@@ -52,7 +57,7 @@ def bytes_held(found: Sequence[Span], step: int) -> int:
 
 def memory_map(plan: Plan) -> dict[str, Any]:
     """The arena over time: steps to the right, addresses upward."""
-    found, steps = spans(plan), len(plan.steps)
+    found, steps = spans(plan), sum(s.kernel is not None or not s.node.part_of for s in plan.steps)
     column = min(max((WIDEST - LEFT - RIGHT) / (steps + 2), COLUMN[0]), COLUMN[1])
     scale = HEIGHT / max(plan.arena_bytes, plan.lower_bound)
     bottom = TOP + HEIGHT

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgeq.errors import BadInput
 
-OPTIMIZE = ("speed", "size")  # what a build may be optimised for
+OPTIMIZE = ("speed", "size", "ram")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from edgeq.errors import BuildFailed, Mismatch
 from edgeq.plan.code import architecture, measured
 from edgeq.quantize import InputSpec
 from edgeq.reference import execute
-from edgeq.targets import OPTIMIZE, TARGETS
+from edgeq.targets import TARGETS
 from tests.c_models import DIGITS, MODELS, STRICT, app, feed, shell, sources, write
 from tests.update_code_bytes import LEVEL
 from tests.update_code_bytes import sources as code_sources
@@ -127,7 +127,7 @@ def test_sizes_of_kernels_are_of_this_release() -> None:
 @pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55"])
 def test_optimised_for_size_it_is_smaller_and_the_same(core: str, tmp_path: Path) -> None:
     models = {o: edgeq.compile_model(DIGITS / "digits.onnx", DIGITS / "calib.npz", target=core, name=o, run_check=False,
-                                     optimize=o) for o in OPTIMIZE}  # fmt: skip
+                                     optimize=o) for o in LEVEL}  # fmt: skip
     sizes = {}
     for o, model in models.items():
         folder = write(tmp_path / o, model.files)

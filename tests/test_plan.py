@@ -10,17 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeq.errors import EdgeqError
-from edgeq.ir import IntGraph, Node, Tensor
+from edgeq.errors import DoesNotFit, EdgeqError
+from edgeq.ir import IntGraph, IntOp, Node, Tensor
 from edgeq.ops._access import Access, windowed
+from edgeq.ops._cases import random_linear
 from edgeq.ops._window import Window
+from edgeq.ops.add import AddOp
 from edgeq.ops.alias import Alias
 from edgeq.ops.concat import ConcatOp
+from edgeq.ops.conv2d import Conv2d
 from edgeq.ops.copy import Copy, Strides
+from edgeq.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeq.ops.lut import Lut
+from edgeq.ops.max_pool import MaxPoolOp
 from edgeq.plan import check_plan, make_plan
+from edgeq.plan.bands import by_bands
 from edgeq.plan.order import best_order, roots
-from edgeq.plan.place import _pack, blocks, lower_bound, meetings, place
+from edgeq.plan.place import aligned, blocks, clashes, lower_bound, meetings, pack, place
+from edgeq.reference import execute
 from edgeq.targets import TARGETS
 
 GENERIC = TARGETS["generic"]
@@ -106,8 +113,9 @@ def test_the_lower_bound_is_below_the_best_of_all_placements(graph):
     shared = meetings(graph, order, {s.node.name: s.kernel.overlaps(s.node) for s in plan.steps if s.kernel})
     if len(groups) <= 6:
         sizes = []
-        for permutation in itertools.permutations(groups):  # the best first fit over all orders is an optimal placement
-            sizes.append(_pack(permutation, shared)[1])
+        clash, extent = clashes(groups, shared), [max(r.end for r in b) for b in groups]
+        for order in itertools.permutations(range(len(groups))):  # the best first fit over all orders is an optimal placement
+            sizes.append(max(aligned(at + extent[i]) for i, at in pack(order, clash).items()))
         assert lower_bound(groups, shared) <= min(sizes) == plan.arena_bytes
 
 
@@ -219,3 +227,98 @@ def test_windows_are_read_as_late_as_they_are(data):
     np.testing.assert_array_equal(access.reads[0], last.ravel())
     groups = np.arange(len(patches)) // pixels
     np.testing.assert_array_equal(access.writes, (groups[:, None] * 2 + [0, 1, 1]).ravel())
+
+
+# ---------------------------------------------------------------- bands of rows
+
+
+@st.composite
+def images(draw):
+    """Random networks of convolutions, pools, tables and additions, some with branches, on small images."""
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    c = 4
+    tensors = [Tensor("x", (draw(st.integers(6, 17)), draw(st.integers(2, 5)), c), 0.5, 0)]
+    nodes: list[Node] = []
+    for i in range(draw(st.integers(2, 6))):
+        x = draw(st.sampled_from(tensors[-3:]))
+        kind = draw(st.sampled_from(["conv", "conv", "depthwise", "pool", "lut", "add"]))
+        kernel = (draw(st.integers(1, min(3, x.shape[0]))), draw(st.integers(1, min(2, x.shape[1]))))
+        pads = tuple(draw(st.integers(0, k - 1)) for k in kernel * 2)
+        window = Window(kernel, (draw(st.integers(1, 2)), 1), (1, 1), pads)
+        shape = (*window.out_size(x.shape[:2]), c)
+        inputs: tuple[Tensor, ...] = (x,)
+        if kind == "conv":
+            op: IntOp = Conv2d(*random_linear((c, *kernel, c), 1), window=window, groups=1, pad_value=0)
+        elif kind == "depthwise":
+            op = DepthwiseConv2d(*random_linear((c, *kernel, 1), 1), window=window, pad_value=0)
+        elif kind == "pool":
+            op = MaxPoolOp(window)
+        else:
+            shape = x.shape
+            other = draw(st.sampled_from([t for t in tensors if t.shape == shape]))
+            n = (x.elements,)
+            op = Lut(rng.integers(-128, 128, 256).astype(np.int8)) if kind == "lut" else \
+                AddOp((n, n), None, 0, 1, -128, 127, 1, 1)  # fmt: skip
+            inputs = (x,) if kind == "lut" else (x, other)
+        tensors.append(Tensor(f"t{i}", shape, 0.5, 0))
+        nodes.append(Node(f"n{i}", op, inputs, tensors[-1]))
+    last = [nodes[-1].output, *draw(st.lists(st.sampled_from(tensors[1:]), max_size=1))]
+    return IntGraph(tuple(nodes), {"x": tensors[0]}, {t.name: t for t in last}).validate()
+
+
+@settings(max_examples=150, deadline=None)
+@given(images(), st.integers(1, 4))
+def test_bands_of_rows_compute_the_same_and_nothing_twice(graph, height):
+    x = {"x": np.random.default_rng(0).integers(-128, 128, (2, *graph.inputs["x"].shape)).astype(np.int8)}
+    expected = execute(graph, x)
+    for last in graph.nodes:
+        banded = by_bands(graph, last, height)
+        if banded is None:
+            continue
+        got = execute(banded, x)
+        for name in expected:
+            np.testing.assert_array_equal(got[name], expected[name])
+        rows: dict[str, list[int]] = {}
+        for node in banded.nodes:
+            if node.rows:
+                rows.setdefault(node.part_of, []).extend(range(*node.rows))
+        assert rows and all(r == sorted(set(r)) for r in rows.values())
+        assert max(b - a for a, b in (n.rows for n in banded.nodes if n.part_of == last.name and n.rows)) == height
+
+
+@settings(max_examples=25, deadline=None)
+@given(images())
+def test_plans_by_bands_are_sound(graph):
+    """In one real arena, each byte labelled; make_plan has checked the plan too."""
+    plan = make_plan(graph, GENERIC, "ram")
+    arena = np.zeros(plan.arena_bytes, np.int8)
+    x = np.random.default_rng(0).integers(-128, 128, graph.inputs["x"].elements).astype(np.int8)
+
+    def view(t: Tensor) -> np.ndarray:
+        return arena[plan.offsets[t.name] : plan.offsets[t.name] + t.elements]
+
+    view(graph.inputs["x"])[:] = x
+    for step in plan.steps:
+        if step.kernel:
+            out = step.node.reference(*(view(t).reshape(1, *t.shape).copy() for t in step.node.inputs))
+            arena[step.scratch_offset : step.scratch_offset + step.scratch_bytes] = 77
+            view(step.node.output)[:] = out.ravel()
+    expected = execute(graph, {"x": x.reshape(1, *graph.inputs["x"].shape)})
+    for t in graph.outputs.values():
+        np.testing.assert_array_equal(view(t), expected[t.name].ravel())
+    assert plan.arena_bytes <= make_plan(graph, GENERIC).arena_bytes
+
+
+def test_a_limit_is_kept_or_refused():
+    tall, x = Tensor("t", (64, 4, 16), 0.5, 0), Tensor("x", (64, 4, 4), 0.5, 0)
+    wide = Conv2d(*random_linear((16, 3, 1, 4), 1), window=Window((3, 1), pads=(1, 0, 1, 0)), groups=1, pad_value=0)
+    small = Conv2d(*random_linear((4, 3, 1, 16), 1), window=Window((3, 1), (4, 1), pads=(1, 0, 1, 0)), groups=1, pad_value=0)
+    y = Tensor("y", (16, 4, 4), 0.5, 0)
+    graph = IntGraph((Node("n0", wide, (x,), tall), Node("n1", small, (tall,), y)), {"x": x}, {"y": y})
+    free, least = make_plan(graph, GENERIC), make_plan(graph, GENERIC, "ram")
+    assert least.arena_bytes < 0.5 * free.arena_bytes
+    assert make_plan(graph, GENERIC, ram=free.arena_bytes).graph.nodes == free.graph.nodes  # no bands where none are needed
+    between = (free.arena_bytes + least.arena_bytes) // 2
+    assert least.arena_bytes <= make_plan(graph, GENERIC, ram=between).arena_bytes <= between
+    with pytest.raises(DoesNotFit, match=rf"{least.arena_bytes:,} bytes, \d+ over"):
+        make_plan(graph, GENERIC, ram=x.bytes)

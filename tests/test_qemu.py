@@ -141,6 +141,21 @@ def test_shared_models_equal_reference(core: str, board: Board, task: str, optim
     np.testing.assert_array_equal(np.frombuffer(run(board, elf, data, 120), np.int8), expected.ravel())
 
 
+@pytest.mark.parametrize("task", ["ic01", "vww01"])
+@pytest.mark.parametrize(
+    ("core", "board"), [("cortex-m0", "mps2_an385"), ("cortex-m4", "mps2_an386"), ("cortex-m55", "mps3_an547")]
+)
+def test_shared_models_by_bands_equal_reference(core: str, board: str, task: str, tmp_path: Path) -> None:
+    """In the least memory."""
+    graph, data, expected = shared_model(task)
+    plan = make_plan(graph, target(core), "ram")
+    assert plan.graph is not plan.source
+    write(tmp_path, dict(emit(plan, "net").files) | {"app.c": SHARED_APP})
+    on = boards()[board]
+    elf = compile_firmware(on, target(core), sources(tmp_path), [tmp_path], out=tmp_path / "app.elf")
+    np.testing.assert_array_equal(np.frombuffer(run(on, elf, data, 120), np.int8), expected.ravel())
+
+
 @pytest.mark.parametrize(
     ("core", "board", "load", "allowed"),
     [

@@ -14,7 +14,7 @@ from edgeq.device.firmware import COMPILER
 from edgeq.emit.emit import runtime_files
 from edgeq.ops._base import Kernel
 from edgeq.plan.code import MEASURED, architecture
-from edgeq.targets import OPTIMIZE, TARGETS, Target
+from edgeq.targets import TARGETS, Target
 
 CORES = [TARGETS[f"cortex-{core}"] for core in ("m0", "m3", "m4", "m55")]
 LEVEL = {"speed": "-O2", "size": "-Os"}
@@ -53,7 +53,7 @@ def main() -> None:
                 k.function: measure(k, target, optimize)
                 for op in ops.modules() for k in ops.kernels(op) if k.isa in target.isa
             }
-            for optimize in OPTIMIZE
+            for optimize in LEVEL
         }
         for target in CORES
     }  # fmt: skip

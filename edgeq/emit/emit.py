@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,7 +18,7 @@ from edgeq._version import __version__
 from edgeq.emit.c import comment, float_literal, macro_part
 from edgeq.emit.c import prefix as c_prefix
 from edgeq.emit.calls import CallText, Constants, call_texts
-from edgeq.ir import Tensor
+from edgeq.ir import Node, Tensor
 from edgeq.plan import Plan, Step
 from edgeq.plan.code import code_bytes
 from edgeq.resources import KERNELS, TEMPLATES
@@ -24,11 +26,12 @@ from edgeq.resources import KERNELS, TEMPLATES
 
 @dataclass(frozen=True, eq=False)
 class Emission:
-    """files: name -> text, without manifest.json; layers: what manifest and summary say of each step."""
+    """files: name -> text, without manifest.json; layers: what manifest and summary say of each."""
 
     name: str
     files: Mapping[str, str]
     layers: Sequence[Mapping[str, Any]]
+    steps: Sequence[Mapping[str, Any]]  # what runs, in order: more than the layers where some run by bands of rows
     flash_data: int  # bytes of constants
     code: int  # bytes of kernels, estimated
     model_hash: str  # first 8 hex digits of the SHA-256 over weights and structure
@@ -47,18 +50,29 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
     """The C of a plan. name: C identifier that prefixes every symbol; origin: the ONNX file's name, for comments."""
     constants = Constants(name)
     records: list[dict[str, Any]] = []
-    layers: list[dict[str, Any]] = []
-    for index, step in enumerate(plan.steps):
+    params: dict[tuple[str, str], str] = {}  # (struct, initializer) -> symbol: parts of a layer often share one
+    flash: Counter[str] = Counter()
+    steps = [s for s in plan.steps if s.kernel or not s.node.part_of]
+    for index, step in enumerate(steps):
         before = constants.added
-        calls = call_texts(step.kernel, step.node, f"l{index:02d}", constants) if step.kernel else []
-        records += [{"layer": index, "call": c, "arguments": _arguments(plan, step, c)} for c in calls]
-        layers.append(_describe(plan, index, step, constants.added - before))
+        for call in call_texts(step.kernel, step.node, f"l{index:02d}", constants) if step.kernel else []:
+            symbol = params.setdefault((call.params_type, call.init), call.symbol)
+            records.append({"step": index, "call": replace(call, symbol=symbol), "first": symbol == call.symbol,
+                            "arguments": _arguments(plan, step, call)})  # fmt: skip
+        flash[step.layer] += constants.added - before
+    layers = [_describe(plan, index, node, flash[node.name]) for index, node in enumerate(plan.source.nodes)]
+    number = {node.name: index for index, node in enumerate(plan.source.nodes)}
+    described = [{"layer": number[s.layer], "output_shape": [1, *s.node.output.shape], "dtype": s.node.output.dtype,
+                  "offset": plan.offsets[s.node.output.name], "rows": s.node.rows or (None if s.node.part_of else "all")}
+                 for s in steps]  # fmt: skip
     whole = [layers, [e["text"] for e in constants.entries], [r["call"].init for r in records]]
     hashed = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:8]
     kernels = [s.kernel for s in plan.steps if s.kernel]
     context = {
         "name": name, "NAME": name.upper(), "version": __version__, "origin": comment(origin), "plan": plan,
-        "headers": sorted({f"edgeq_{s.node.op.name}.h" for s in plan.steps if s.kernel}), "records": records, "layers": layers,
+        "headers": sorted({f"edgeq_{s.node.op.name}.h" for s in plan.steps if s.kernel}), "records": records,
+        "records_of": [[r for r in records if r["step"] == i] for i in range(len(steps))],
+        "layers": layers, "steps": described,
         "arrays": constants.entries, "inputs": _ports(plan, plan.graph.inputs, "INPUT"),
         "outputs": _ports(plan, plan.graph.outputs, "OUTPUT"), "runtime_version": runtime_version(),
         "hash": hashed, "comment": comment,
@@ -74,6 +88,7 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
         name,
         {**files, **sources},
         layers,
+        described,
         constants.added,
         code_bytes((k.function for k in kernels), plan.target, plan.optimize),
         hashed,
@@ -112,17 +127,28 @@ def _arguments(plan: Plan, step: Step, call: CallText) -> str:
     return ", ".join([*inputs, f"a + {plan.offsets[step.node.output.name]}", *scratch])
 
 
-def _describe(plan: Plan, index: int, step: Step, flash: int) -> dict[str, Any]:
-    node = step.node
+def _describe(plan: Plan, index: int, node: Node, flash: int) -> dict[str, Any]:
+    """What manifest, summary and report say of a layer: the node, whether one step runs it or several by bands of rows."""
+    parts = [s for s in plan.steps if s.layer == node.name and s.kernel]
+    own = [s for s in parts if s.node.op.name == node.op.name]  # the others move rows
+    kernels = Counter(s.choices[0].kernel.function for s in own)
+    kernel = kernels.most_common(1)[0][0] if kernels else None
+    costs: dict[str | None, float] = {kernel: sum(s.choices[0].cost for s in parts)} if parts else {}
+    for function in {c.kernel.function for s in own for c in s.choices} - {kernel}:
+        others = [min((c.cost for c in s.choices if c.kernel.function == function), default=math.inf) for s in own]
+        if sum(others) < math.inf:
+            costs[function] = sum(others)
+    by_cost = sorted(costs.items(), key=lambda c: (c[0] != kernel, c[1], c[0]))
     return {
         "index": index, "name": node.name, "op": node.op.name, "onnx_nodes": list(node.onnx_nodes),
-        "kernel": step.kernel.function if step.kernel else None,
-        "estimated_instructions": {c.kernel.function: round(c.cost) for c in step.choices},
+        "kernel": kernel, "bands": kernels.total() if node.name in {s.node.part_of for s in parts} else None,
+        "estimated_instructions": {function: round(cost) for function, cost in by_cost},
         "inputs": [t.name for t in node.inputs], "input_shapes": [[1, *t.shape] for t in node.inputs],
         "output": node.output.name, "output_shape": [1, *node.output.shape], "dtype": node.output.dtype,
         "frac_bits": node.output.frac_bits, "scale": node.output.scale, "zero_point": node.output.zero_point,
-        "offset": plan.offsets[node.output.name], "macs": node.macs, "weight_bytes": node.op.weight_bytes(),
-        "flash_bytes": flash, "scratch_bytes": step.scratch_bytes,
+        "offset": plan.offsets.get(node.output.name), "macs": sum(s.node.macs for s in parts),
+        "weight_bytes": node.op.weight_bytes(), "flash_bytes": flash,
+        "scratch_bytes": max((s.scratch_bytes for s in parts), default=0),
     }  # fmt: skip
 
 

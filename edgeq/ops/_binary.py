@@ -189,6 +189,12 @@ class BinaryOp(IntOp):
         prove_shift(self.shift)
         prove_clamp(self.lo, self.hi)
 
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        if not self.flat or inputs[0].shape != inputs[1].shape:
+            return None
+        flat = ((end - first) * size_of(inputs[0].shape[1:]),)
+        return replace(self, shapes=(flat, flat)), (first, end)
+
     def weight_bytes(self) -> int:
         return 0 if self.constant is None else self.constant.size
 

@@ -73,12 +73,12 @@ def walk_params(node: Node, walk: Walk) -> Params:
 
 
 def banded(node: Node, walk: Walk, reads: np.ndarray, writes: np.ndarray, strip: int | None = None) -> Access:
-    """Strips of so many output columns (default: all), in each bands, in each the channels in steps.
+    """Bands, in each strips of so many output columns (default: all), in each the channels in steps.
 
     reads, writes (C,): the step in which a channel is copied, or written.
     """
     steps, size = int(max(reads.max(), writes.max())) + 1, (walk.band, strip or walk.out[1])
-    bands = -(-walk.out[0] // size[0])
+    strips = -(-walk.out[1] // size[1])
     last, own = [], []  # for each axis: the last part that reads an input position, the part of an output position
     for axis in (0, 1):
         own.append(np.arange(walk.out[axis]) // size[axis])
@@ -86,6 +86,6 @@ def banded(node: Node, walk: Walk, reads: np.ndarray, writes: np.ndarray, strip:
         last.append(own[-1][np.minimum(position, walk.out[axis] - 1)])
     tables = []
     for part, step in ((last, reads), (own, writes)):
-        table = (part[0][:, None] + part[1] * bands)[..., None] * steps + step
+        table = (part[0][:, None] * strips + part[1])[..., None] * steps + step
         tables.append((table.transpose(1, 0, 2) if walk.transposed else table).ravel())
     return Access({0: tables[0]}, tables[1])

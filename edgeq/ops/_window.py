@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,6 +50,16 @@ class Window:
                 n -= 1
             out.append(n)
         return out[0], out[1]
+
+    def by_rows(self, height: int, first: int, end: int) -> tuple[Window, tuple[int, int]] | None:
+        """(The window over rows a..b of the input that makes rows first..end of the output, (a, b)); ranges exclude their end.
+
+        None where it would see padding alone.
+        """
+        (top, left, _, right), stride = self.pads, self.strides[0]
+        above, below = first * stride - top, (end - 1) * stride - top + self.reach[0]
+        a, b = max(above, 0), min(below, height)
+        return (replace(self, pads=(a - above, left, below - b, right)), (a, b)) if a < b else None
 
     def patches(self, x: np.ndarray, fill: int) -> np.ndarray:
         """(N, H, W, C) -> (N, OH, OW, kh, kw, C) read-only view of the array padded with `fill`."""

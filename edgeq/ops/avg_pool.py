@@ -89,6 +89,11 @@ class AvgPoolOp(IntOp):
     def weight_bytes(self) -> int:
         return 4 * len(self.m)
 
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        same = len(self.m) == 1  # divisor of all windows, wherever they are
+        found = self.window.by_rows(inputs[0].shape[0], first, end) if same else None
+        return found and (replace(self, window=found[0]), found[1])
+
 
 def best_pre_shift(taps: int, ratio: float) -> int:
     """The pre_shift with the least worst error: 0 up to some 200 taps where the scales are alike.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeq.errors import QuantizationError
-from edgeq.ir import Node, Shape, Tensor
+from edgeq.ir import IntOp, Node, Shape, Tensor
 from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation, limit_linear, random_linear
@@ -41,6 +41,10 @@ class Conv2d(LinearOp):
         expected = (*self.window.out_size(inputs[0].shape[:2]), len(self.weight))  # type: ignore[arg-type]
         if output.shape != expected or inputs[0].shape[2] != self.weight.shape[3] * self.groups:
             raise QuantizationError(f"shapes {inputs[0].shape} -> {output.shape} do not fit weight {self.weight.shape}")
+
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        found = self.window.by_rows(inputs[0].shape[0], first, end)
+        return found and (replace(self, window=found[0]), found[1])
 
     def macs(self, inputs: Sequence[Tensor], output: Tensor) -> int:
         return conv_macs(self.weight, output.shape)

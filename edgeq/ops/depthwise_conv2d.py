@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeq.errors import QuantizationError
-from edgeq.ir import Node, Shape, Tensor
+from edgeq.ir import IntOp, Node, Shape, Tensor
 from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
 from edgeq.ops._cases import activation, random_linear
@@ -39,6 +39,10 @@ class DepthwiseConv2d(LinearOp):
         expected = (*self.window.out_size(inputs[0].shape[:2]), len(self.weight))  # type: ignore[arg-type]
         if output.shape != expected or len(self.weight) % inputs[0].shape[2]:
             raise QuantizationError(f"shapes {inputs[0].shape} -> {output.shape} do not fit weight {self.weight.shape}")
+
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        found = self.window.by_rows(inputs[0].shape[0], first, end)
+        return found and (replace(self, window=found[0]), found[1])
 
     def macs(self, inputs: Sequence[Tensor], output: Tensor) -> int:
         return conv_macs(self.weight, output.shape)
@@ -154,6 +158,7 @@ def cases() -> Iterator[Node]:
         (4, 6, 4, 1, Window((2, 4), (1, 2), pads=(1, 3, 1, 4))),
         (7, 7, 2, 1, Window((3, 3), pads=(1, 1, 1, 1))),
         (6, 6, 2, 1, Window((3, 3), (2, 2))),  # a column that no window reads
+        (7, 7, 2, 1, Window((3, 3), (2, 2), pads=(0, 1, 0, 0))),
         (8, 60, 1, 1, Window((3, 3), pads=(5, 1, 0, 1))),  # bands of 6 and 5 rows
     ]:
         for spread in (0, 1, 2):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from edgeq.ir import Node
@@ -33,9 +35,11 @@ def channel_steps(channels: int) -> tuple[np.ndarray, np.ndarray]:
 class DspWalk(Walk):
     """Lines of four channels, in int16."""
 
+    most: ClassVar[dict[int, int]] = {1: 6, 2: 4}  # stride -> rows of a band at most
+
     @property
     def band(self) -> int:
-        return shares(self.out[0], 6 if self.window.strides[0] == 1 else 4)
+        return shares(self.out[0], self.most[self.window.strides[0]])
 
     @property
     def strip(self) -> int:
@@ -51,6 +55,12 @@ class DspWalk(Walk):
         return bands * strips * (60 + 4 * 56 * self.lines + fours * (90 + 4 * 45)) + fours * (filled + 4 * blocks)
 
 
+class NarrowWalk(DspWalk):
+    """With less scratch."""
+
+    most: ClassVar[dict[int, int]] = {1: 2, 2: 2}
+
+
 class Depthwise3x3DspKernel(DepthwiseKernel):
     """3x3, four channels at a time as lines of int16 in scratch, two rows by two columns of outputs at a time."""
 
@@ -59,16 +69,17 @@ class Depthwise3x3DspKernel(DepthwiseKernel):
     params_type = "edgeq_depthwise_conv2d_dsp_params"
     isa = "dsp"
     uses_scratch = True
+    walk_type: ClassVar[type[DspWalk]] = DspWalk
 
     def supports(self, node: Node) -> bool:
         assert isinstance(node.op, DepthwiseConv2d)
         w = node.op.window  # no window may be of padding alone
         return is_3x3(node) and w.strides in ((1, 1), (2, 2)) and max(w.pads) < 3 and node.output.shape[2] >= CHANNELS
 
-    @staticmethod
-    def walk(node: Node) -> DspWalk:
+    @classmethod
+    def walk(cls, node: Node) -> DspWalk:
         """The cheaper walk."""
-        return min((DspWalk(*fields) for fields in walks(node)), key=lambda w: w.cost(node.output.shape[2]))
+        return min((cls.walk_type(*fields) for fields in walks(node)), key=lambda w: w.cost(node.output.shape[2]))
 
     def params(self, node: Node) -> Params:
         walk = self.walk(node)
@@ -84,6 +95,12 @@ class Depthwise3x3DspKernel(DepthwiseKernel):
     def access(self, node: Node) -> Access:
         walk = self.walk(node)
         return banded(node, walk, *channel_steps(node.output.shape[2]), walk.strip)
+
+
+class Depthwise3x3NarrowDspKernel(Depthwise3x3DspKernel):
+    """The same two rows of outputs at a time."""
+
+    walk_type = NarrowWalk
 
 
 class DepthwiseAnyDspKernel(DepthwiseKernel):

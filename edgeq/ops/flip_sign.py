@@ -31,6 +31,9 @@ class FlipSign(IntOp):
         if (x.scale, x.zero_point - 128) != (output.scale, output.zero_point):
             raise QuantizationError(f"scale or zero point of {output} are not those of {x} less 128")
 
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        return self, (first, end)
+
 
 class FlipSignKernel(Kernel):
     """One exclusive or a byte."""

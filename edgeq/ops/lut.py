@@ -91,6 +91,9 @@ class Lut(IntOp):
     def weight_bytes(self) -> int:
         return 256
 
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        return self, (first, end)
+
 
 @dataclass(frozen=True, eq=False)
 class Unary(LayerOp):

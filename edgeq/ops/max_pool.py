@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -34,6 +34,10 @@ class MaxPoolOp(IntOp):
         check_shapes(self.window, inputs, output)
         if not inputs[0].same_quantization(output):
             raise QuantizationError(f"{inputs[0]} and {output} must share scale and zero point")
+
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        found = self.window.by_rows(inputs[0].shape[0], first, end)
+        return found and (replace(self, window=found[0]), found[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgeq.errors import QuantizationError
-from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor
+from edgeq.ir import IntOp, Layer, LayerOp, Node, QuantContext, Tensor, size_of
 from edgeq.numerics import saturate
 from edgeq.ops._access import Access, elementwise
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
@@ -64,6 +64,10 @@ class Prelu(IntOp):
 
     def weight_bytes(self) -> int:
         return 4 * self.m_neg.size
+
+    def by_rows(self, inputs: Sequence[Tensor], first: int, end: int) -> tuple[IntOp, tuple[int, int]] | None:
+        row = size_of(inputs[0].shape[1:])
+        return (self, (first, end)) if row % len(self.m_neg) == 0 else None
 
 
 @dataclass(frozen=True, eq=False)

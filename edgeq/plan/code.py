@@ -16,7 +16,8 @@ MEASURED = Path(__file__).with_name("code_bytes.json")
 @cache
 def measured() -> dict[str, Any]:
     """compiler: its version. sources: hash of what was compiled, for each kernel source. bytes: architecture -> one of
-    OPTIMIZE -> kernel function -> bytes of each function that it needs ("source:symbol", itself included), compiled with -O2
+    "speed" or "size" -> kernel function -> bytes of each function that it needs ("source:symbol", itself
+    included), compiled with -O2
     for speed, -Os for size."""
     found: dict[str, Any] = json.loads(MEASURED.read_text(encoding="utf-8"))
     return found
@@ -29,7 +30,7 @@ def architecture(target: Target) -> str:
 
 def code_bytes(functions: Iterable[str], target: Target, optimize: str) -> int:
     """Bytes of code of kernel functions, estimated."""
-    known = measured()["bytes"][architecture(target)][optimize]
+    known = measured()["bytes"][architecture(target)]["size" if optimize == "size" else "speed"]
     parts: dict[str, int] = {}
     for function in functions:
         parts.update(known[function])

@@ -1,21 +1,24 @@
 """Where tensors live: rectangles of time and address that must not overlap, packed as low as they go.
 
-A block is a tensor with its aliases, or scratch. Blocks are placed one after the other, each as low as it may lie, in
-several orders, then in seeded random ones; the best is kept. It stops at the lower bound. A tensor that is read for the
-last time may share bytes with the output of that step as far as the kernel's accesses allow (edgeq/ops/_access.py).
+A block is a tensor with its aliases, tensors that are joined, or scratch. Blocks are placed one after the other, each as
+low as it may lie, in several orders, then in seeded random ones; the best is kept. It stops at the lower bound. A tensor
+that is read for the last time may share bytes with the output of that step as far as the kernel's accesses allow
+(edgeq/ops/_access.py).
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeq.ir import IntGraph, Node
 from edgeq.ops._access import ALIGN, Overlap
 from edgeq.ops.alias import Alias
+from edgeq.ops.join import Join
 
 TRIES = 2000
+WORK = 3_000_000  # tries times the square of the blocks, for graphs with many
 SEED = 1
 
 
@@ -58,7 +61,17 @@ def blocks(graph: IntGraph, order: Sequence[Node], scratch: Mapping[str, int]) -
     found = list(block_of.values())
     for step, node in enumerate(order):
         out, start = node.output, 0
-        if isinstance(node.op, Alias):
+        if isinstance(node.op, Join):
+            block = []
+            for t in node.inputs:  # each is a block of its own, whose tensor comes first
+                block += [replace(r, start=r.start + start, end=r.end + start) for r in block_of[t.name]]
+                found.remove(block_of[t.name])
+                start += t.bytes
+            found.append(block)
+            for r in block:
+                block_of[r.name] = block
+            start = 0
+        elif isinstance(node.op, Alias):
             source = node.inputs[0].name
             block = block_of[source]
             start = node.op.offset + next(r.start for r in block if r.name == source)
@@ -85,25 +98,35 @@ def meetings(graph: IntGraph, order: Sequence[Node], overlaps: Mapping[str, Mapp
 
 def lower_bound(groups: Sequence[Block], shared: Meetings) -> int:
     """The most bytes held at one step, however little space each pair that may share bytes takes."""
-    steps = {r.first for b in groups for r in b}
-    held = {s: sum(_held(b, s) for b in groups) for s in steps}
+    bytes_at = held(groups)
     rects = {r.name: r for b in groups for r in b}
     for (source, output), overlap in shared.items():
-        held[rects[output].first] -= overlap.saved(_aligned(rects[source].size), _aligned(rects[output].size))
-    return max(held.values(), default=0)
+        bytes_at[rects[output].first] -= saved(overlap, rects[source].size, rects[output].size)
+    return max(bytes_at.values(), default=0)
 
 
-def _aligned(n: int) -> int:
+def aligned(n: int) -> int:
     return -(-n // ALIGN) * ALIGN
 
 
-def _held(block: Block, step: int) -> int:
-    """Bytes of the block that are in use at a step, to the alignment."""
-    held, reach = 0, 0
-    for r in sorted((r for r in block if r.first <= step <= r.last), key=lambda r: r.start):
-        held += max(_aligned(r.end) - max(r.start, reach), 0)
-        reach = max(reach, _aligned(r.end))
-    return held
+def saved(overlap: Overlap, source: int, output: int) -> int:
+    """Bytes that an input and an output of so many bytes need less where they share."""
+    return overlap.saved(aligned(source), aligned(output))
+
+
+def held(groups: Sequence[Block]) -> dict[int, int]:
+    """Step -> bytes in use, to the alignment."""
+    steps = {r.first for b in groups for r in b}
+    found = dict.fromkeys(sorted(steps), 0)
+    for block in groups:
+        rects = sorted(block, key=lambda r: r.start)
+        for step in range(min(r.first for r in block), max(r.last for r in block) + 1):
+            reach = 0
+            for r in rects:
+                if step in found and r.first <= step <= r.last:
+                    found[step] += max(aligned(r.end) - max(r.start, reach), 0)
+                    reach = max(reach, aligned(r.end))
+    return found
 
 
 def place(groups: Sequence[Block], shared: Meetings) -> tuple[dict[str, int], int, int]:
@@ -112,6 +135,7 @@ def place(groups: Sequence[Block], shared: Meetings) -> tuple[dict[str, int], in
     extent = [max(r.end for r in b) for b in groups]
     begin = [min(r.first for r in b) for b in groups]
     finish = [max(r.last for r in b) for b in groups]
+    clash = clashes(groups, shared)
     count = range(len(groups))
     orders = [
         sorted(count, key=lambda i: -extent[i]),
@@ -119,40 +143,59 @@ def place(groups: Sequence[Block], shared: Meetings) -> tuple[dict[str, int], in
         sorted(count, key=lambda i: (-finish[i], -extent[i])),
         sorted(count, key=lambda i: -extent[i] * (finish[i] - begin[i] + 1)),
     ]
-    packed = [(*_pack([groups[i] for i in order], shared), order) for order in orders]
-    offsets, size, winner = min(packed, key=lambda p: p[1])
+    base, winner = min(((pack(order, clash), order) for order in orders), key=lambda p: _size(p[0], extent))
+    size = _size(base, extent)
     rng = random.Random(SEED)
-    for _ in range(TRIES):
+    for _ in range(min(TRIES, WORK // len(groups) ** 2)):
         if size <= bound:
             break
         order = list(winner)
-        for _ in range(rng.randint(1, 3)):  # swap a few blocks of the best order so far
+        if rng.random() < 0.5:  # a block at the top goes first, or at least before some others
+            top = next(
+                k for k in rng.sample(range(len(order)), len(order)) if aligned(base[order[k]] + extent[order[k]]) == size
+            )
+            order.insert(rng.randrange(top + 1), order.pop(top))
+        for _ in range(rng.randint(1, 3)):  # some swap places
             a, b = rng.randrange(len(order)), rng.randrange(len(order))
             order[a], order[b] = order[b], order[a]
-        other, needed = _pack([groups[i] for i in order], shared)
-        if needed <= size:
-            offsets, size, winner = other, needed, order
-    return offsets, size, bound
+        other = pack(order, clash)
+        if _size(other, extent) <= size:
+            base, size, winner = other, _size(other, extent), order
+    return {r.name: r.start + base[i] for i, block in enumerate(groups) for r in block}, size, bound
 
 
-def _pack(order: Sequence[Block], shared: Meetings) -> tuple[dict[str, int], int]:
-    """First fit: each block at the lowest aligned address where none of its rectangles meets one placed before."""
-    placed: list[Rect] = []
-    offsets: dict[str, int] = {}
-    for block in order:
-        # two rectangles clash where they share a step; the block must then avoid an interval of base addresses
-        banned = sorted(
-            interval for p in placed for r in block if p.first <= r.last and r.first <= p.last
-            for interval in _banned(r, p, shared)
-        )  # fmt: skip
+Clashes = Sequence[Mapping[int, Sequence[tuple[int, int]]]]
+
+
+def clashes(groups: Sequence[Block], shared: Meetings) -> Clashes:
+    """For each block, by the index of each that it shares a step with: intervals (exclusive ends) in which its base address
+    less the other's may not lie."""
+    found: list[dict[int, list[tuple[int, int]]]] = [{} for _ in groups]
+    for i, block in enumerate(groups):
+        for j in range(i):
+            banned = [interval for r in block for p in groups[j] if p.first <= r.last and r.first <= p.last
+                      for interval in _banned(r, p, shared)]  # fmt: skip
+            if banned:
+                found[i][j] = banned
+                found[j][i] = [(1 - high, 1 - low) for low, high in banned]
+    return found
+
+
+def pack(order: Sequence[int], clash: Clashes) -> dict[int, int]:
+    """First fit: each block's base at the lowest aligned address that those placed before allow."""
+    base: dict[int, int] = {}
+    for i in order:
+        banned = sorted((low + base[j], high + base[j]) for j, some in clash[i].items() if j in base for low, high in some)
         at = 0
         for low, high in banned:
             if low <= at < high:
-                at = _aligned(high)
-        for r in block:
-            placed.append(Rect(r.name, r.first, r.last, r.start + at, r.end + at))
-            offsets[r.name] = r.start + at
-    return offsets, max((_aligned(r.end) for r in placed), default=0)
+                at = aligned(high)
+        base[i] = at
+    return base
+
+
+def _size(base: Mapping[int, int], extent: Sequence[int]) -> int:
+    return max((aligned(at + extent[i]) for i, at in base.items()), default=0)
 
 
 def _banned(r: Rect, p: Rect, shared: Meetings) -> Iterator[tuple[int, int]]:

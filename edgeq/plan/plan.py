@@ -1,18 +1,16 @@
-"""The plan: kernels chosen by cost, nodes in order, tensors placed; and its check."""
+"""The plan: kernels, order and addresses; and its check."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from edgeq import ops
-from edgeq.errors import EdgeqError, UnsupportedModel
+from edgeq.errors import EdgeqError
 from edgeq.ir import IntGraph, Node
-from edgeq.ops._base import Kernel, constant_bytes
-from edgeq.plan.code import code_bytes
-from edgeq.plan.order import best_order
-from edgeq.plan.place import blocks, lifetimes, meetings, place
+from edgeq.ops._base import Kernel
+from edgeq.ops.alias import Alias
+from edgeq.plan.place import lifetimes
 from edgeq.targets import Target
 
 
@@ -34,6 +32,11 @@ class Step:
     scratch_offset: int = 0
 
     @property
+    def layer(self) -> str:
+        """The node of the source graph that it runs, or runs a part of."""
+        return self.node.part_of or self.node.name
+
+    @property
     def kernel(self) -> Kernel | None:
         """The kernel that runs it, or None for an alias."""
         return self.choices[0].kernel if self.choices else None
@@ -41,9 +44,12 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """offsets: tensor name -> byte in the arena. lower_bound: the most bytes that one step holds; with this order and these
-    kernels no placement needs less."""
+    """source: the graph; graph: the same, maybe with bands of rows. offsets: tensor name -> byte in the arena.
 
+    lower_bound: the most bytes that one step holds; with this order and these kernels no placement needs less.
+    """
+
+    source: IntGraph
     graph: IntGraph
     target: Target
     optimize: str
@@ -52,61 +58,14 @@ class Plan:
     arena_bytes: int
     lower_bound: int
 
+    @property
+    def cost(self) -> float:
+        """Estimated instructions."""
+        return sum(s.choices[0].cost for s in self.steps if s.choices)
+
     def lifetimes(self) -> dict[str, tuple[int, int]]:
         """Tensor -> (first, last) step; inputs start at -1, outputs last to len(steps)."""
         return lifetimes(self.graph, [s.node for s in self.steps])
-
-
-def choose(node: Node, target: Target) -> tuple[Choice, ...]:
-    """The kernels that can run the node on the target, cheapest first. Raises UnsupportedModel where none can."""
-    all_kernels = ops.kernels(node.op.name)
-    able = [k for k in all_kernels if k.isa in target.isa and k.supports(node)]
-    if all_kernels and not able:
-        raise UnsupportedModel(f"no kernel runs this {node.op.name} on {target.name}", node=node.name)
-    return tuple(sorted((Choice(k, k.cost(node)) for k in able), key=lambda c: c.cost))
-
-
-def smallest(nodes: Sequence[Node], choices: Mapping[str, tuple[Choice, ...]], target: Target) -> set[str]:
-    """The kernel functions, among those that can run the nodes of one operator, that take the fewest bytes of flash:
-    their code, once each, and the constants of the nodes. Exact: every set of functions is tried."""
-    constants = {n.name: {c.kernel.function: constant_bytes(c.kernel, n) for c in choices[n.name]} for n in nodes}
-    functions = sorted({f for known in constants.values() for f in known})
-    best: tuple[int, tuple[str, ...]] | None = None
-    for some in (s for count in range(1, len(functions) + 1) for s in combinations(functions, count)):
-        if all(any(f in known for f in some) for known in constants.values()):
-            data = sum(min(known[f] for f in some if f in known) for known in constants.values())
-            flash = code_bytes(some, target, "size") + data
-            best = min(best, (flash, some)) if best else (flash, some)
-    return set(best[1]) if best else set()
-
-
-def make_choices(graph: IntGraph, target: Target, optimize: str) -> dict[str, tuple[Choice, ...]]:
-    """Node name -> the kernels that can run it, the one that will first."""
-    choices = {node.name: choose(node, target) for node in graph.nodes}
-    if optimize == "size":
-        by_op: dict[str, list[Node]] = {}
-        for node in graph.nodes:
-            if choices[node.name]:
-                by_op.setdefault(node.op.name, []).append(node)
-        for nodes in by_op.values():
-            kept = smallest(nodes, choices, target)
-            for node in nodes:
-                choices[node.name] = tuple(sorted(choices[node.name], key=lambda c: (
-                    c.kernel.function not in kept, constant_bytes(c.kernel, node), c.cost)))  # fmt: skip
-    return choices
-
-
-def make_plan(graph: IntGraph, target: Target, optimize: str = "speed") -> Plan:
-    """Chooses kernels, order and addresses for the graph, and checks the result. optimize: for speed or size."""
-    choices = make_choices(graph, target, optimize)
-    chosen = {name: c[0].kernel for name, c in choices.items() if c}
-    by_name = {node.name: node for node in graph.nodes}
-    overlaps = {name: kernel.overlaps(by_name[name]) for name, kernel in chosen.items()}
-    scratch = {name: kernel.scratch(by_name[name]) for name, kernel in chosen.items()}
-    order = best_order(graph, overlaps, scratch)
-    offsets, arena_bytes, bound = place(blocks(graph, order, scratch), meetings(graph, order, overlaps))
-    steps = tuple(Step(n, choices[n.name], scratch.get(n.name, 0), offsets.get(f"scratch:{n.name}", 0)) for n in order)
-    return check_plan(Plan(graph, target, optimize, steps, offsets, max(arena_bytes, 4), bound))
 
 
 def check_plan(plan: Plan) -> Plan:
@@ -123,8 +82,11 @@ def check_plan(plan: Plan) -> Plan:
         node, out = step.node, step.node.output.name
         start, end = plan.offsets[out], plan.offsets[out] + node.output.bytes
         if step.kernel is None:
-            if start != plan.offsets[node.inputs[0].name] + node.op.offset:  # type: ignore[attr-defined]
-                raise EdgeqError(f"alias {out!r} is not where its source is", node=node.name)
+            at = -node.op.offset if isinstance(node.op, Alias) else 0  # of the next input in the output
+            for t in node.inputs:
+                if plan.offsets[t.name] != start + at:
+                    raise EdgeqError(f"{out!r} is not where {t.name!r} is", node=node.name)
+                at += t.bytes
             continue
         allowed = {
             t.name

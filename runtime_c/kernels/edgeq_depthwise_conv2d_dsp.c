@@ -354,6 +354,10 @@ __attribute__((noinline)) static depthwise_dsp_range depthwise_dsp_inside(int32_
     return inside;
 }
 
+static inline int depthwise_dsp_alike(const depthwise_dsp_range *a, const depthwise_dsp_range *b) {
+    return a->before == b->before && a->n == b->n;
+}
+
 static depthwise_dsp_block depthwise_dsp_block_of(const edgeq_depthwise_conv2d_dsp_params *p, int32_t rows, int32_t columns) {
     const int alone = columns == 1;
     const int32_t stride = p->window.stride_w, pairs = alone ? 1 : columns / 2;
@@ -374,27 +378,28 @@ EDGEQ_KERNEL void edgeq_depthwise_conv2d_3x3_dsp(const edgeq_depthwise_conv2d_ds
     const edgeq_window *w = &p->window;
     const uint32_t pad = edgeq_dsp_bottoms((uint32_t)p->pad_value, (uint32_t)p->pad_value);
     uint32_t *const x = (uint32_t *)scratch;
-    for (int32_t ox = 0; ox < w->out_w; ox += p->strip) {
-        const int32_t columns = depthwise_dsp_least(w->out_w - ox, p->strip);
-        const depthwise_dsp_range across = depthwise_dsp_inside(ox, columns, w->stride_w, w->pad_left, w->in_w);
-        const int32_t begins = across.before % 2, rest = across.n - begins;
-        depthwise_dsp_range padded = {-1, -1, -1}; /* `down` of the block before */
-        for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
-            const int32_t rows = depthwise_dsp_least(w->out_h - oy, p->band);
-            const depthwise_dsp_range down = depthwise_dsp_inside(oy, rows, w->stride_h, w->pad_top, w->in_h);
+    depthwise_dsp_range padded_down = {-1, -1, -1}, padded_across = padded_down; /* of the block before */
+    for (int32_t oy = 0; oy < w->out_h; oy += p->band) {
+        const int32_t rows = depthwise_dsp_least(w->out_h - oy, p->band);
+        const depthwise_dsp_range down = depthwise_dsp_inside(oy, rows, w->stride_h, w->pad_top, w->in_h);
+        for (int32_t ox = 0; ox < w->out_w; ox += p->strip) {
+            const int32_t columns = depthwise_dsp_least(w->out_w - ox, p->strip);
+            const depthwise_dsp_range across = depthwise_dsp_inside(ox, columns, w->stride_w, w->pad_left, w->in_w);
+            const int32_t begins = across.before % 2, rest = across.n - begins;
             const depthwise_dsp_fill fill = {edgeq_dsp_all4(p->pad_value), p->in_column, p->in_row, rest / 2,
                                              begins + rest % 2 * 2, down.n};
             depthwise_dsp_block block = depthwise_dsp_block_of(p, rows, columns);
             const int8_t *const from = in + down.from * p->in_row + across.from * p->in_column;
             int8_t *const to = out + oy * p->out_row + ox * p->out_column;
-            if (down.before != padded.before || down.n != padded.n) { /* otherwise padding is where it was */
-                for (int32_t k = 0; k < p->lines * DEPTHWISE_DSP_LINE; k += 4) {
+            if (!depthwise_dsp_alike(&down, &padded_down) || !depthwise_dsp_alike(&across, &padded_across)) {
+                for (int32_t k = 0; k < p->lines * DEPTHWISE_DSP_LINE; k += 4) { /* otherwise padding is where it was */
                     x[k] = pad;
                     x[k + 1] = pad;
                     x[k + 2] = pad;
                     x[k + 3] = pad;
                 }
-                padded = down;
+                padded_down = down;
+                padded_across = across;
             }
             for (int32_t c0 = 0; c0 < p->channels; c0 += DEPTHWISE_DSP_CHANNELS) {
                 const int32_t c = depthwise_dsp_least(c0, p->channels - DEPTHWISE_DSP_CHANNELS);

@@ -53,13 +53,13 @@ void tiny_run(void *arena) {
     edgeq_conv2d(&l01, a + 44, a + 0, a + 80);
     END(1);
     BEGIN(2);
-    edgeq_max_pool(&l02, a + 0, a + 0);
+    edgeq_max_pool(&l02, a + 0, a + 72);
     END(2);
     BEGIN(3);
-    edgeq_fully_connected(&l03, a + 0, a + 8);
+    edgeq_fully_connected(&l03, a + 72, a + 0);
     END(3);
     BEGIN(4);
-    edgeq_softmax(&l04, a + 8, a + 0);
+    edgeq_softmax(&l04, a + 0, a + 0);
     END(4);
 }
 

@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 #define TINY_EDGEQ_VERSION "0.1.0"
-#define TINY_MODEL_HASH 0xce4b3c13u
+#define TINY_MODEL_HASH 0xc25e2b20u
 #define TINY_TARGET "generic"
 #define TINY_ARENA_SIZE 92
 #define TINY_ARENA_ALIGN 4
