@@ -168,4 +168,4 @@ class Conv2dSplitDspKernel(Conv2dDspKernel):
         assert isinstance(op, Conv2d)
         steps, groups, outputs = self.steps(op)[0], sum(self.groups(node)), len(op.weight)
         product = outputs // 2 * (40 * len(self.parts(op)) + 17.2 * steps)
-        return groups * (240 + 25 * outputs + LANES * (50 * op.window.taps + 5.4 * steps) + product)
+        return groups * (240 + 12 * outputs + LANES * (50 * op.window.taps + 5.4 * steps) + product)

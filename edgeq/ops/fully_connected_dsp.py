@@ -24,13 +24,8 @@ class FullyConnectedDspKernel(FullyConnectedKernel):
     def supports(self, node: Node) -> bool:
         op = node.op
         assert isinstance(op, FullyConnected)
-        return len(op.weight) >= BLOCK and joins(op.weight, op.bias, op.shift) and not self.without_scratch(node)
-
-    @staticmethod
-    def without_scratch(node: Node) -> bool:
-        """Whether FullyConnectedLongDspKernel runs it, and scratch would be more memory than it is worth."""
-        count = node.inputs[0].elements
-        return count % BLOCK == 0 and (count > MAX_EXPANDED or 2 * expanded(node) <= node.output.elements)
+        outputs, inputs = op.weight.shape  # for many inputs only what FullyConnectedLongDspKernel cannot run
+        return outputs >= BLOCK and (inputs <= MAX_EXPANDED or inputs % BLOCK > 0) and joins(op.weight, op.bias, op.shift)
 
     def params(self, node: Node) -> Params:
         op = node.op

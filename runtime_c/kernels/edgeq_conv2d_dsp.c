@@ -473,6 +473,15 @@ static void conv2d_dsp_expand_part(const edgeq_conv2d_dsp_params *p, const int8_
     }
 }
 
+/* Begins all sums with the biases. */
+static void conv2d_dsp_fill(const edgeq_conv2d_dsp_params *p, int32_t *sums) {
+    for (int32_t o = 0; o < p->out_c; o++) {
+        for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
+            *sums++ = p->bias[o];
+        }
+    }
+}
+
 EDGEQ_KERNEL void edgeq_conv2d_split_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
     const int32_t pixels = w->out_h * w->out_w, taps = w->kernel_h * w->kernel_w;
@@ -488,9 +497,7 @@ EDGEQ_KERNEL void edgeq_conv2d_split_dsp(const edgeq_conv2d_dsp_params *p, const
             conv2d_dsp_next(&next);
         }
         to.step = lanes == 1 ? 0 : p->out_c;
-        for (int32_t k = 0; k < CONV2D_DSP_LANES * p->out_c; k++) {
-            to.sums[k] = p->bias[k / CONV2D_DSP_LANES];
-        }
+        conv2d_dsp_fill(p, to.sums);
         const int32_t *weight = p->weight;
         for (int32_t tap = 0; tap < taps; tap += p->part) {
             for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {

@@ -42,14 +42,14 @@
     "smlad r9, lr, r8, r9\n" \
     "sxtb16 lr, r6\n" \
     "smlad r12, r6, r8, r12\n" \
-    "smlad r11, lr, r8, r11\n" \
-    ".endr\n"
+    "smlad r11, lr, r8, r11\n"
 
+/* r10, r12: 256 times the sums of outputs 1 and 3. */
 #define FULLY_CONNECTED_DSP_SECONDS \
     "sub r10, r10, r9\n" \
     "sub r12, r12, r11\n"
 
-/* r3, r4: what sums of outputs 1 and 3 are added to. */
+/* r10, r12: these sums, added to r3 and r4. */
 #define FULLY_CONNECTED_DSP_ADD_SECONDS \
     FULLY_CONNECTED_DSP_SECONDS \
     "add r10, r3, r10, asr #8\n" \
@@ -88,6 +88,7 @@ __attribute__((naked, noinline)) static const int32_t *fully_connected_dsp_expan
         FULLY_CONNECTED_DSP_LOOP
         "ldrd r7, r8, [r0], #8\n"
         FULLY_CONNECTED_DSP_STEP
+        ".endr\n"
         "subs r2, r2, #1\n"
         "bne 2b\n"
         "ldr r6, [r1], #4\n"
@@ -108,6 +109,7 @@ __attribute__((naked, noinline)) static const int32_t *fully_connected_dsp_direc
         "sxtb16 r7, r8\n"
         "sxtb16 r8, r8, ror #8\n"
         FULLY_CONNECTED_DSP_STEP
+        ".endr\n"
         "subs r2, r2, #1\n"
         "tst r2, #7\n"
         "bne 2b\n"
