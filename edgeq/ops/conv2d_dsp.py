@@ -121,8 +121,8 @@ class Conv1x1DspKernel(Conv2dDspKernel):
 
     def cost(self, node: Node) -> float:
         assert isinstance(node.op, Conv2d)
-        steps, _ = self.steps(node.op)
-        return sum(self.groups(node)) * (90 + 18 * steps) + self.product(node, steps)
+        (steps, _), (groups, alone) = self.steps(node.op), self.groups(node)
+        return groups * (90 + 18 * steps) + alone * (60 + 6.5 * steps) + self.product(node, steps)
 
     def scratch(self, node: Node) -> int:
         assert isinstance(node.op, Conv2d)

@@ -31,32 +31,27 @@ class FullyConnectedDspKernel(FullyConnectedKernel):
         op = node.op
         assert isinstance(op, FullyConnected)
         return {"in_n": op.weight.shape[1], "out_n": len(op.weight), "early_n": self.early(node),
-                "weight": Array(np.concatenate(self.packed(node, op))), "lo": op.lo, "hi": op.hi}  # fmt: skip
+                "weight": Array(np.concatenate(self.packed(op, self.early(node)))), "lo": op.lo, "hi": op.hi}  # fmt: skip
 
-    def packed(self, node: Node, op: FullyConnected) -> list[np.ndarray]:
-        """The field weight, run by run."""
-        return [joined(run, BLOCK, op.weight, op.bias, op.shift) for run in runs(len(op.weight), BLOCK)]
-
-    def early(self, node: Node) -> int:
+    @staticmethod
+    def early(node: Node) -> int:
         """The field early_n."""
         return 0
+
+    def packed(self, op: FullyConnected, early: int) -> list[np.ndarray]:
+        """The field weight, run by run."""
+        return [joined(run, BLOCK, op.weight, op.bias, op.shift) for run in runs(len(op.weight), BLOCK)]
 
     def cost(self, node: Node) -> float:
         steps = -(-node.inputs[0].elements // BLOCK)
         return 88 + 6 * steps + -(-node.output.elements // BLOCK) * (27 + 14.1 * steps)
 
     def scratch(self, node: Node) -> int:
-        return expanded(node)
-
-
-def expanded(node: Node) -> int:
-    """Bytes of the inputs as int16."""
-    return 8 * -(-node.inputs[0].elements // BLOCK)
+        return 8 * -(-node.inputs[0].elements // BLOCK)
 
 
 class FullyConnectedLongDspKernel(FullyConnectedDspKernel):
-    """Without scratch. Inputs are expanded to the memory of the last outputs, while others are computed; then again for each
-    four of those. And accumulators of any size."""
+    """Inputs expanded again for each four outputs. Accumulators may be of any size."""
 
     function = "edgeq_fully_connected_long_dsp"
     uses_scratch = False
@@ -66,22 +61,35 @@ class FullyConnectedLongDspKernel(FullyConnectedDspKernel):
         assert isinstance(op, FullyConnected)
         return len(op.weight) >= BLOCK and op.weight.shape[1] % BLOCK == 0 and op.weight.min() > -128
 
-    def packed(self, node: Node, op: FullyConnected) -> list[np.ndarray]:
-        (most, *last), early = runs(len(op.weight), BLOCK), self.early(node)
-        first = [joined(range(0, early, BLOCK), BLOCK, op.weight, op.bias, op.shift)] if early else []
-        others = [blocks(run, BLOCK, op.weight, op.bias, op.shift) for run in (most[early // BLOCK :], *last)]
-        return [*first, *others]
-
-    def early(self, node: Node) -> int:
-        op = node.op
-        assert isinstance(op, FullyConnected)
-        room = len(op.weight) // BLOCK * BLOCK - expanded(node)
-        return max(0, room) if joins(op.weight, op.bias, op.shift) else 0
+    def packed(self, op: FullyConnected, early: int) -> list[np.ndarray]:
+        most, *last = runs(len(op.weight), BLOCK)
+        return [blocks(run, BLOCK, op.weight, op.bias, op.shift) for run in (most[early // BLOCK :], *last)]
 
     def cost(self, node: Node) -> float:
-        steps, early = node.inputs[0].elements // BLOCK, self.early(node) // BLOCK
-        cost = 47 + -(-node.output.elements // BLOCK) * (34 + 16.25 * steps)
-        return cost - early * (6 + 2.1 * steps) + (early > 0) * (40 + 6 * steps)
+        steps = node.inputs[0].elements // BLOCK
+        return 47 + -(-node.output.elements // BLOCK) * (34 + 16.25 * steps)
 
     def scratch(self, node: Node) -> int:
         return 0
+
+
+class FullyConnectedEarlyDspKernel(FullyConnectedLongDspKernel):
+    """Inputs expanded to where the last outputs come, for those before them; then again for each four of the last ones."""
+
+    function = "edgeq_fully_connected_early_dsp"
+
+    def supports(self, node: Node) -> bool:
+        op = node.op
+        assert isinstance(op, FullyConnected)
+        return super().supports(node) and self.early(node) > 0 and joins(op.weight, op.bias, op.shift)
+
+    @staticmethod
+    def early(node: Node) -> int:
+        return node.output.elements // BLOCK * BLOCK - 2 * node.inputs[0].elements
+
+    def packed(self, op: FullyConnected, early: int) -> list[np.ndarray]:
+        return [joined(range(0, early, BLOCK), BLOCK, op.weight, op.bias, op.shift), *super().packed(op, early)]
+
+    def cost(self, node: Node) -> float:
+        steps, early = node.inputs[0].elements // BLOCK, self.early(node) // BLOCK
+        return super().cost(node) + 45 + 6 * steps - early * (6 + 2.1 * steps)

@@ -321,6 +321,17 @@ __attribute__((noinline)) static uint32_t conv2d_dsp_load(const int8_t *from, in
     return word;
 }
 
+/* The steps of a pixel of n bytes. */
+__attribute__((noinline)) static void conv2d_dsp_expand_pixel(const int8_t *from, int32_t n, uint32_t *x) {
+    for (; n >= 4; n -= 4) {
+        x = conv2d_dsp_step(edgeq_dsp_load4(from), x);
+        from += 4;
+    }
+    if (n > 0) {
+        conv2d_dsp_step(conv2d_dsp_load(from, n), x);
+    }
+}
+
 /* The steps of three pixels of n bytes. */
 static inline void conv2d_dsp_expand_pixels(const int8_t *const *pixel, int32_t n, uint32_t *x) {
     const int32_t rest = n % 4;
@@ -353,8 +364,6 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
             left -= CONV2D_DSP_LANES;
         } else { /* the row ends */
             lanes = conv2d_dsp_next_lanes(pixels - i);
-            pixel[1] = in; /* one pixel stands for three */
-            pixel[2] = in;
             for (int32_t k = 0; k < lanes; k++) {
                 pixel[k] = in;
                 in += column;
@@ -365,7 +374,11 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
                 }
             }
         }
-        conv2d_dsp_expand_pixels(pixel, in_c, x);
+        if (lanes == 1) {
+            conv2d_dsp_expand_pixel(pixel[0], in_c, x);
+        } else {
+            conv2d_dsp_expand_pixels(pixel, in_c, x);
+        }
         conv2d_dsp_lanes(p, x, lanes, &to);
     }
     edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);

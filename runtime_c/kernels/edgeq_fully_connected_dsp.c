@@ -206,17 +206,23 @@ EDGEQ_KERNEL void edgeq_fully_connected_dsp(const edgeq_fully_connected_dsp_para
     edgeq_dsp_clamp(out, p->out_n, p->lo, p->hi);
 }
 
-EDGEQ_KERNEL void edgeq_fully_connected_long_dsp(const edgeq_fully_connected_dsp_params *p, const int8_t *in, int8_t *out) {
-    const int32_t steps = p->in_n / 4;
-    const int32_t *w = p->weight;
-    if (p->early_n > 0) {
-        uint32_t *const x = (uint32_t *)(void *)(out + p->early_n); /* where the other outputs come in the end */
-        fully_connected_dsp_expand(in, p->in_n, x);
-        w = fully_connected_dsp_expanded(x, w, out, steps);
-    }
-    w = fully_connected_dsp_direct(in, w, out + p->early_n, steps);
+/* The outputs from `first` on, directly, and the clamp of all. */
+static void fully_connected_dsp_rest(const edgeq_fully_connected_dsp_params *p, const int8_t *in, int8_t *out,
+                                     const int32_t *w, int32_t first) {
+    w = fully_connected_dsp_direct(in, w, out + first, p->in_n / 4);
     if (p->out_n % 4 != 0) {
-        fully_connected_dsp_direct(in, w, out + p->out_n - 4, steps);
+        fully_connected_dsp_direct(in, w, out + p->out_n - 4, p->in_n / 4);
     }
     edgeq_dsp_clamp(out, p->out_n, p->lo, p->hi);
+}
+
+EDGEQ_KERNEL void edgeq_fully_connected_long_dsp(const edgeq_fully_connected_dsp_params *p, const int8_t *in, int8_t *out) {
+    fully_connected_dsp_rest(p, in, out, p->weight, 0);
+}
+
+EDGEQ_KERNEL void edgeq_fully_connected_early_dsp(const edgeq_fully_connected_dsp_params *p, const int8_t *in, int8_t *out) {
+    uint32_t *const x = (uint32_t *)(void *)(out + p->early_n);
+    fully_connected_dsp_expand(in, p->in_n, x);
+    const int32_t *w = fully_connected_dsp_expanded(x, p->weight, out, p->in_n / 4);
+    fully_connected_dsp_rest(p, in, out, w, p->early_n);
 }
