@@ -1,5 +1,7 @@
 """python -m edgeq"""
 
+import sys
+
 from edgeq.cli import main
 
-main()
+sys.exit(main())

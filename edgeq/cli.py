@@ -50,8 +50,9 @@ def cli() -> None:
 
 
 @cli.command(short_help="Compile a model to C and prove it.")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--calib", metavar="FILE|FOLDER|random", help="Typical inputs: .npz, .npy or a folder of .npy.")
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--calib", "calibs", multiple=True, metavar="FILE|FOLDER|random",
+              help="Typical inputs: .npz, .npy or a folder of .npy; once for each model, in their order.")  # fmt: skip
 @click.option("-o", "--output", "folder", metavar="DIR", type=click.Path(path_type=Path),
               help="Folder to write; replaced if it is an earlier build. [default: ./NAME]")  # fmt: skip
 @click.option("--target", type=click.Choice(list(TARGETS)), default="generic", show_default=True,
@@ -69,14 +70,16 @@ def cli() -> None:
               "layers by bands of rows.")  # fmt: skip
 @click.option("--ram", metavar="BYTES", type=SizeType(), help="What the arena may take, as 20000 or 20k; layers run by "
               "bands of rows where it takes that, or the build is refused.")  # fmt: skip
+@click.option("--share-arena", is_flag=True, help="Several models in one folder, with one arena as large as the largest's "
+              "and a guard that only one uses it at a time.")  # fmt: skip
 @click.option("--single-file", is_flag=True, help="One .h and one .c instead of a file per kernel.")
 @click.option("--no-check", is_flag=True, help="Do not compile the C here and compare it with the reference.")
 @json_flag
 @click.option("-v", "--verbose", is_flag=True, help="ONNX nodes and cost of every layer, and what is going on.")
 def build(
-    *, model: Path, calib: str | None, folder: Path | None, target: str, name: str | None, method: str,
+    *, models: tuple[Path, ...], calibs: tuple[str, ...], folder: Path | None, target: str, name: str | None, method: str,
     ranges: tuple[Named, ...], dtypes: tuple[Named, ...], shapes: tuple[Named, ...], io_layout: str, optimize: str,
-    ram: int | None,     single_file: bool, no_check: bool, as_json: bool, verbose: bool,
+    ram: int | None, share_arena: bool, single_file: bool, no_check: bool, as_json: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Compile MODEL to a folder of integer-only C, and prove it against the reference.
 
@@ -87,25 +90,47 @@ def build(
       edgeq build camera.onnx --calib frames.npy --input-dtype uint8 --input-range 0:255
       edgeq build model.onnx --calib random --shape input=1,3,32,32
       edgeq build model.onnx --calib samples.npz --ram 20k
+      edgeq build wake.onnx --calib a.npz words.onnx --calib b.npz --share-arena -o net
     """
-    if calib is None:
+    if not calibs:
         raise click.UsageError(NO_CALIB)
-    if calib == "random":
+    if len(models) > 1 and not share_arena:
+        raise click.UsageError(f"{len(models)} models: build each alone, or all with --share-arena")
+    if share_arena and len(models) < 2:
+        raise click.UsageError("--share-arena is for two models or more")
+    if len(calibs) != len(models):
+        raise click.UsageError(f"--calib is given {len(calibs)} times for {len(models)} models")
+    if "random" in calibs:
         click.secho(RANDOM_WARNING, err=True, fg="yellow", bold=True)
+    if share_arena and (shapes or ranges or dtypes):
+        raise click.UsageError("--shape, --input-range and --input-dtype cannot be used with --share-arena")
     fixed = by_name(shapes, "--shape", ())
-    specs = input_specs(model, fixed, ranges, dtypes)
     from edgeq import cli_show as show
     from edgeq.compile import compile_model
+    from edgeq.emit import prefix
+    from edgeq.model import SharedModels
 
+    built = []
     with show.ProgressBars(verbose) as progress:
-        built = compile_model(model, calib, target, name, method, specs, fixed, io_layout, single_file,
-                              not no_check, progress, optimize, ram)  # fmt: skip
-    folder = folder or Path(built.name)
-    built.save(folder)
-    if as_json:
-        show.print_json(show.build_summary(built, str(folder), calib == "random"))
+        for model, calib in zip(models, calibs, strict=True):
+            own = None if share_arena else name
+            specs = input_specs(model, fixed, ranges, dtypes)
+            built.append(compile_model(model, calib, target, own, method, specs, fixed, io_layout, single_file,
+                                       not no_check, progress, optimize, ram))  # fmt: skip
+    shared = SharedModels(prefix(name or "shared"), built) if share_arena else None
+    folder = folder or Path(shared.name if shared else built[0].name)
+    (shared or built[0]).save(folder)
+    places = [str(folder / m.name) if shared else str(folder) for m in built]
+    summaries = [show.build_summary(m, at, calib == "random") for m, at, calib in zip(built, places, calibs, strict=True)]
+    if as_json and shared:
+        show.print_json({"name": shared.name, "folder": str(folder), "arena_bytes": shared.arena_bytes, "models": summaries})
+    elif as_json:
+        show.print_json(summaries[0])
     else:
-        show.show_build(built, str(folder), verbose)
+        for m, at in zip(built, places, strict=True):
+            show.show_build(m, at, verbose)
+        if shared:
+            show.show_shared(shared, str(folder))
 
 
 @cli.command(short_help="Say what a model consists of and needs.")

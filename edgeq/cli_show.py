@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from edgeq.model import SharedModels
+from edgeq.plan.bands import region
 from edgeq.report import (
     count,
     decibels,
@@ -148,6 +150,14 @@ def show_build(model: CompiledModel, folder: str, verbose: bool) -> None:
     _facts(_totals(model, sqnr, folder))
 
 
+def show_shared(shared: SharedModels, folder: str) -> None:
+    """What several models share."""
+    each = [int(m.manifest["arena_bytes"]) for m in shared.models]
+    print()
+    _facts([("shared arena", f"{shared.arena_bytes:,} bytes for {len(each)} models, instead of {sum(each):,}"),
+            ("folder", f"{folder}: {shared.name}.h, and a folder for each model")])  # fmt: skip
+
+
 def _totals(model: CompiledModel, sqnr: Mapping[str, float], folder: str) -> list[tuple[str, str]]:
     m, checked = model.manifest, model.check
     data, code = m["constant_bytes"], m["code_bytes"]
@@ -159,12 +169,29 @@ def _totals(model: CompiledModel, sqnr: Mapping[str, float], folder: str) -> lis
     return [
         ("flash", f"{data:,} bytes of constants, about {code:,} of kernels ({kib(data + code)})"),
         ("RAM", f"{ram:,} bytes ({kib(ram)}) of arena, {'the lower bound' if ram <= bound else f'at least {bound:,}'}"),
+        ("peak", _peak(model)),
         ("MACs", f"{m['macs']:,}"),
         ("SQNR", f"{outputs or 'not measured'}, on calibration samples"),
         ("check", proof),
         ("folder", folder),
         ("report", f"{folder}/report.html"),
     ]
+
+
+def _peak(model: CompiledModel) -> str:
+    """What sets the size of the arena, and what would lower it."""
+    plan = model.plan
+    step, held = plan.fullest
+    views = {s.node.output.name for s in plan.steps if s.kernel is None}
+    index = next(x["index"] for x in model.manifest["layers"] if x["name"] == step.layer)
+    parts = ", ".join(f"{name} {n:,}" for name, n in held.items() if name not in views)
+    if plan.graph is not plan.source:
+        advice = "it runs by bands of rows already; a smaller input or fewer channels there would lower it"
+    elif any(len(region(plan.graph, node)) > 1 for node in plan.graph.nodes):
+        advice = "--optimize ram runs layers by bands of rows, which may lower it"
+    else:
+        advice = "fewer elements there would lower it"
+    return f"layer {index} ({step.node.op.name}): {parts} bytes; {advice}"
 
 
 # ---------------------------------------------------------------- inspect

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from edgeq._version import __version__
 from edgeq.build import HostLibrary
+from edgeq.emit import emit_shared
 from edgeq.errors import BadInput
 from edgeq.numerics import dequantize, quantize
 
@@ -119,33 +121,79 @@ class BuiltModel:
 
     def save(self, folder: str | Path) -> Path:
         """Writes the folder in one rename. Raises BadInput where something else than an edgeq folder is there."""
-        target = Path(folder).resolve()
-        if target.exists() and not (is_built(target) or not any(target.iterdir())):
-            raise BadInput("exists and is not, or not only, what edgeq build wrote; it would be replaced", node=str(folder),
-                           hint="another -o FOLDER")  # fmt: skip
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            new, old = scratch / "new", scratch / "old"
-            new.mkdir()
-            for file, text in self.files.items():
-                (new / file).write_text(text, encoding="utf-8", newline="\n")
-            (new / self.manifest["float_model"]).write_bytes(self.float_model)
-            (new / "manifest.json").write_text(dump(self.manifest), encoding="utf-8", newline="\n")
-            if target.exists():
-                os.replace(target, old)
-            os.replace(new, target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        return target
+        return in_one_rename(folder, self.write)
+
+    def write(self, folder: Path) -> None:
+        """Fills an empty folder."""
+        for file, text in self.files.items():
+            (folder / file).write_text(text, encoding="utf-8", newline="\n")
+        (folder / self.manifest["float_model"]).write_bytes(self.float_model)
+        (folder / "manifest.json").write_text(dump(self.manifest), encoding="utf-8", newline="\n")
+
+
+@dataclass(frozen=True, eq=False)
+class SharedModels:
+    """Built models that share one arena. name: the C prefix of what they share, and of its files."""
+
+    name: str
+    models: Sequence[BuiltModel]
+
+    def __post_init__(self) -> None:
+        names = [m.name for m in self.models]
+        for name in (self.name, *names):
+            if [self.name, *names].count(name) > 1:
+                raise BadInput(f"two things would be called {name!r} in C", node="--share-arena",
+                               hint="other names for the model files, or --name for what they share")  # fmt: skip
+
+    @property
+    def arena_bytes(self) -> int:
+        return max(int(m.manifest["arena_bytes"]) for m in self.models)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes a folder with one for each model, in one rename. Raises BadInput as BuiltModel.save."""
+        return in_one_rename(folder, self.write)
+
+    def write(self, folder: Path) -> None:
+        """Fills an empty folder."""
+        files = emit_shared(self.name, [m.manifest for m in self.models])
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8", newline="\n")
+        for m in self.models:
+            (folder / m.name).mkdir()
+            m.write(folder / m.name)
+        manifest = {"edgeq": __version__, "name": self.name, "arena_bytes": self.arena_bytes,
+                    "models": [m.name for m in self.models], "files": sorted(files)}  # fmt: skip
+        (folder / "manifest.json").write_text(dump(manifest), encoding="utf-8", newline="\n")
+
+
+def in_one_rename(folder: str | Path, write: Callable[[Path], None]) -> Path:
+    """Fills a new folder by `write` and moves it to its place. Raises BadInput where something of others is there."""
+    target = Path(folder).resolve()
+    if target.exists() and not (is_built(target) or not any(target.iterdir())):
+        raise BadInput("exists and is not, or not only, what edgeq build wrote; it would be replaced", node=str(folder),
+                       hint="another -o FOLDER")  # fmt: skip
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        new, old = scratch / "new", scratch / "old"
+        new.mkdir()
+        write(new)
+        if target.exists():
+            os.replace(target, old)
+        os.replace(new, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target
 
 
 def is_built(folder: Path) -> bool:
     """Whether edgeq wrote the folder, and nothing else lies in it: then it may be replaced."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        known = {*manifest["files"], "manifest.json"}
-        return "edgeq" in manifest and all(entry.name in known for entry in folder.iterdir())
+        models = manifest.get("models", [])
+        known = {*manifest["files"], *models, "manifest.json"}
+        ours = "edgeq" in manifest and all(entry.name in known for entry in folder.iterdir())
+        return ours and all(is_built(folder / name) for name in models)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -81,6 +81,7 @@ def memory_map(plan: Plan) -> dict[str, Any]:
                  "anchor": "start" if peak < steps / 2 else "end"},
         "ticks": [{"y": round(bottom - at * scale, 2), "text": f"{at:,}"} for at in _ticks(plan.arena_bytes)],
         "steps": [{"x": round(LEFT + (i + 1.5) * column, 2), "text": str(i)} for i in range(0, steps, every)],
+        "steps_are_layers": plan.graph is plan.source,
         "bound_y": round(bottom - plan.lower_bound * scale, 2), "arena": plan.arena_bytes, "bound": plan.lower_bound,
     }  # fmt: skip
 

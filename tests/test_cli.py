@@ -365,7 +365,26 @@ def test_unexpected_errors_are_told_without_a_traceback(
     assert main(["ops"]) == 3 and "Traceback" in capsys.readouterr().err
 
 
+def test_a_limit_of_ram(call: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    code, out, _ = call("build", ONNX, "--calib", CALIB, "--optimize", "ram", "-o", folder, "--json")
+    least = json.loads(out)["arena_bytes"]
+    assert code == 0
+    code, out, _ = call("build", ONNX, "--calib", CALIB, "--ram", str(least), "-o", folder)
+    assert code == 0 and f"{least:,} bytes" in out and "peak" in out
+    code, _, err = call("build", ONNX, "--calib", CALIB, "--ram", "1k", "-o", tmp_path / "e")
+    assert code == 1 and "over the limit of 1,024" in err and not (tmp_path / "e").exists()
+    code, _, err = call("build", ONNX, "--calib", CALIB, "--ram", "12q")
+    assert code == 2 and "'12q' is no number of bytes" in err
+
+
 # ---------------------------------------------------------------- processes
+
+
+def test_run_as_a_module_it_exits_with_the_same_codes() -> None:
+    done = subprocess.run([sys.executable, "-m", "edgeq", "build", "nowhere.onnx", "--calib", "random"], capture_output=True,
+                          text=True, cwd=ROOT, timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 1 and "nowhere.onnx" in done.stderr
 
 
 def test_a_closed_pipe_is_quiet() -> None:

@@ -63,6 +63,27 @@ class Plan:
         """Estimated instructions."""
         return sum(s.choices[0].cost for s in self.steps if s.choices)
 
+    @property
+    def fullest(self) -> tuple[Step, dict[str, int]]:
+        """(The step at which most bytes of the arena are in use, bytes of each tensor and of the scratch then held)."""
+        tensors = self.graph.tensors
+        spans = {n: (*life, self.offsets[n], self.offsets[n] + tensors[n].bytes) for n, life in self.lifetimes().items()}
+
+        def held(i: int) -> dict[str, tuple[int, int]]:
+            step = self.steps[i]
+            scratch = {"scratch": (step.scratch_offset, step.scratch_offset + step.scratch_bytes)}
+            return {n: s[2:] for n, s in spans.items() if s[0] <= i <= s[1]} | (scratch if step.scratch_bytes else {})
+
+        def used(i: int) -> int:
+            total = reach = 0
+            for start, end in sorted(held(i).values()):
+                total += max(end - max(start, reach), 0)
+                reach = max(reach, end)
+            return total
+
+        fullest = max(range(len(self.steps)), key=used)
+        return self.steps[fullest], {n: end - start for n, (start, end) in held(fullest).items()}
+
     def lifetimes(self) -> dict[str, tuple[int, int]]:
         """Tensor -> (first, last) step; inputs start at -1, outputs last to len(steps)."""
         return lifetimes(self.graph, [s.node for s in self.steps])
