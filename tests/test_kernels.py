@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeq import ops
+from edgeq.ops._cases import limit_linear
+from edgeq.ops._dsp import joins
 from edgeq.resources import KERNELS, ROOT
 from tests import kernel_harness as harness
 
@@ -26,6 +29,18 @@ def test_kernels_equal_reference(op: str, command: tuple[str, ...], tmp_path: Pa
     output, failure = harness.execute(harness.build(tmp_path, harness.write(tmp_path, table), command), table)
     assert failure is None, failure
     assert (difference := harness.compare(table, output)) is None, difference
+
+
+def test_two_channels_are_joined_up_to_24_bits() -> None:
+    weight, bias, shift, _, _ = limit_linear((8, 6), 2**23)
+    assert joins(weight, bias, shift)
+    one, highest, lowest = np.eye(8, dtype=int), [2, 6, 7], [1, 4, 5]  # 0 and 3 have no weights
+    assert all(joins(weight, bias + 1000 * one[k], shift + one[k]) for k in (0, 3))
+    assert not any(joins(weight, bias + one[k], shift) for k in highest)
+    assert not any(joins(weight, bias - one[k], shift) for k in lowest)
+    assert not any(joins(weight, bias, np.maximum(shift, 24 * one[k])) for k in (*highest, *lowest))
+    small = np.array([[1, -128]], np.int8)
+    assert not joins(small, bias[:1] * 0, shift[:1]) and joins(small + 1, bias[:1] * 0, shift[1:2])
 
 
 def functions_in(text: str) -> list[str]:

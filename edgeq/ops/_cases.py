@@ -12,6 +12,22 @@ def activation(shape: Shape, zero_point: int = 0, frac_bits: int = 4, name: str 
     return Tensor(name, shape, 2.0**-frac_bits, zero_point)
 
 
+def limit_linear(shape: Shape, limit: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
+    """(weight int8 of `shape`, bias, shift, lo, hi) of a linear operator whose accumulators reach just limit - 1, or -limit,
+    at inputs that are all lowest, all highest or the two in turn. The first and fourth channel have no weights."""
+    rng = np.random.default_rng(shape)
+    channel, tap = np.arange(shape[0])[:, None], np.arange(np.prod(shape[1:]))
+    sign = np.where(channel % 3 == 0, 1, np.where(channel % 3 == 1, -1, 1 - tap % 2 * 2))
+    weight = rng.integers(100, 128, sign.shape) * sign
+    weight[:4:3] = 0
+    above, below = weight.clip(0).sum(1), -weight.clip(None, 0).sum(1)
+    bias = np.where(channel[:, 0] // 2 % 2, limit - 1 - 127 * above - 128 * below, 128 * above + 127 * below - limit)
+    most = limit.bit_length() - 1
+    shift = np.resize([most - 7, 0, most, most - 7, most - 8], len(bias))
+    shift[0] = 31
+    return weight.reshape(shape).astype(np.int8), bias.astype(np.int32), shift.astype(np.uint8), -128, 127
+
+
 def random_linear(shape: Shape, spread: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
     """(weight int8 of `shape`, bias, shift, lo, hi) of a linear operator.
 

@@ -12,7 +12,7 @@ from edgeq.errors import QuantizationError
 from edgeq.ir import IntOp, Node, Shape, Tensor
 from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
-from edgeq.ops._cases import activation, random_linear
+from edgeq.ops._cases import activation, limit_linear, random_linear
 from edgeq.ops._linear import LinearLayer, LinearOp, conv_macs
 from edgeq.ops._window import Window, window_of
 from edgeq.ops.depthwise_conv2d import DepthwiseLayer
@@ -198,6 +198,14 @@ def cases() -> Iterator[Node]:
     for weight in sparse_weights():
         op = Conv2d(weight, *random_linear(weight.shape, 1)[1:], window=Window((1, 1)), groups=1, pad_value=0)
         yield Node("case", op, (activation((1, 5, weight.shape[3])),), activation((1, 5, len(weight)), name="y"))
+    for h, w, c, o, window, limit in [  # sums of 24 bits, and more, also of three parts
+        (2, 5, 12, 9, Window((1, 1)), 2**23),
+        (3, 6, 6, 10, Window((3, 3)), 2**23),
+        (1, 4, 4, 8, Window((1, 1)), 2**24),
+        (3, 5, 68, 8, Window((3, 3)), 2**30),
+    ]:
+        op = Conv2d(*limit_linear((o, *window.kernel, c), limit), window, 1, 0)
+        yield Node("case", op, (activation((h, w, c)),), activation((*window.out_size((h, w)), o), name="y"))
     rng = np.random.default_rng(0)
     for h, w, c, o, window, largest, density in [
         (3, 4, 32, 3, Window((3, 3), pads=(1, 1, 1, 1)), 127, 1.0),  # more taps than an Armv6-M kernel takes at once

@@ -9,7 +9,7 @@ import numpy as np
 from edgeq.ir import Node
 from edgeq.ops._access import Access, windowed
 from edgeq.ops._base import Array, Params
-from edgeq.ops._dsp import channel_blocks, two_steps
+from edgeq.ops._dsp import blocks, runs, two_steps
 from edgeq.ops._planes import Walk, banded, is_3x3, walk_params, walks
 from edgeq.ops.depthwise_conv2d import DepthwiseConv2d, DepthwiseKernel
 
@@ -118,10 +118,12 @@ class DepthwiseAnyDspKernel(DepthwiseKernel):
     def params(self, node: Node) -> Params:
         op = node.op
         assert isinstance(op, DepthwiseConv2d)
-        weight = channel_blocks(op.weight.reshape(len(op.weight), -1), op.bias, op.shift, two_steps)
+        taps = op.weight.reshape(len(op.weight), -1)
+        words = [blocks(run, CHANNELS, taps, op.bias, op.shift, two_steps) for run in runs(len(taps), CHANNELS)]
         return {
             "window": op.window.params(node.inputs[0].shape, node.output.shape),
-            "channels": len(op.weight), "pad_value": op.pad_value, "weight": Array(weight), "lo": op.lo, "hi": op.hi,
+            "channels": len(op.weight), "pad_value": op.pad_value,
+            "weight": Array(np.concatenate(words)), "lo": op.lo, "hi": op.hi,
         }  # fmt: skip
 
     def cost(self, node: Node) -> float:

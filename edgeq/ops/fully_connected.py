@@ -11,7 +11,7 @@ import numpy as np
 from edgeq.errors import QuantizationError
 from edgeq.ir import Node, Shape, Tensor
 from edgeq.ops._base import Array, GraphBuilder, Kernel, Operand, Params, Unsupported, View, constant, dynamic, onnx_rule
-from edgeq.ops._cases import activation, random_linear
+from edgeq.ops._cases import activation, limit_linear, random_linear
 from edgeq.ops._linear import LinearLayer, LinearOp
 from edgeq.ops.conv2d import Conv2dLayer
 
@@ -130,6 +130,8 @@ def cases() -> Iterator[Node]:
         for spread in (0, 1, 2):
             x = activation((k,), zero_point=(0, -128, 5)[spread])
             yield Node("case", FullyConnected(*random_linear((o, k), spread)), (x,), activation((o,), name="y"))
+    for k, o, limit in [(8, 37, 2**23), (12, 7, 2**23), (33, 8, 2**23), (8, 37, 2**24), (1100, 7, 2**30)]:  # 24 bits, and more
+        yield Node("case", FullyConnected(*limit_linear((o, k), limit)), (activation((k,)),), activation((o,), name="y"))
     for lo, hi in [(-127, 127), (-128, 126)]:
         weight, bias, shift, _, _ = random_linear((8, 8), 2)
         yield Node("case", FullyConnected(weight, bias, shift, lo, hi), (activation((8,)),), activation((8,), name="y"))

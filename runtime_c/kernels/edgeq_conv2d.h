@@ -32,6 +32,7 @@ typedef struct {
     int16_t part;          /* taps at a time, a divisor of kernel_h * kernel_w, for edgeq_conv2d_split_dsp */
     int8_t pad_value;      /* the input's zero point */
     const int32_t *weight; /* pairs of channels with their biases and shifts, see SPEC.md */
+    const int32_t *bias;   /* [out_c], for edgeq_conv2d_split_dsp */
     int32_t lo, hi;        /* -128..127 */
 } edgeq_conv2d_dsp_params;
 

@@ -5,49 +5,38 @@ enum { CONV2D_DSP_LANES = 3 }; /* pixels at a time */
 
 /* Where the channels of three pixels go. */
 typedef struct {
-    int8_t *out;    /* of the first pixel */
-    int32_t step;   /* bytes to the next pixel */
-    int32_t *sums;  /* of windows in parts: for each two channels those of pixel 0, 1 and 2; otherwise null */
-    int32_t resume; /* whether sums hold those of the parts before */
+    int8_t *out;   /* of the first pixel */
+    int32_t step;  /* bytes to the next pixel */
+    int32_t *sums; /* of windows in parts: for each channel those of pixel 0, 1 and 2; otherwise null */
 } conv2d_dsp_target;
 
-/* Three pixels by two channels at a time, until a pair of channels marked as the last: 20.5 instructions for 24 products.
- * x: for each step of four taps the even int16s of pixels 0, 1, 2, then the odd ones. w: the packed weights. Writes the
- * channels saturated to int8, or their sums where they are marked as a part; returns the weights after those read. */
+/* Three pixels by two channels at a time, until a pair of channels marked as the last: 17 instructions for 24 products.
+ * x: for each step of four taps the even int16s of pixels 0, 1, 2, then the odd ones. w: the packed weights, two channels in a
+ * word. Writes the channels saturated to int8, or their sums where they are marked as a part; returns the weights after those
+ * read. */
 #if EDGEQ_DSP_ASM
-/* r2-r4: a word of three pixels; w: weights of both channels, then of the second, r5: of the first. r7-r12: sums. */
-#define CONV2D_DSP_MAC(w) \
+/* r2-r4: a word of three pixels; w: weights of both channels. r7, r9, r11: sums of the first channel; r8, r10, r12: 256 times
+ * those of the second more. a0, a1, a2: what the sums of the first were before, b0, b1, b2: the others. */
+#define CONV2D_DSP_MAC_FROM(w, a0, a1, a2, b0, b1, b2) \
     "sxtb16 r5, " w "\n" \
-    "sxtb16 " w ", " w ", ror #8\n" \
-    "smlad r11, r5, r4, r11\n" \
-    "smlad r12, " w ", r4, r12\n" \
-    "smlad r9, r5, r3, r9\n" \
-    "smlad r10, " w ", r3, r10\n" \
-    "smlad r7, r5, r2, r7\n" \
-    "smlad r8, " w ", r2, r8\n"
+    "smlad r12, " w ", r4, " b2 "\n" \
+    "smlad r10, " w ", r3, " b1 "\n" \
+    "smlad r8, " w ", r2, " b0 "\n" \
+    "smlad r11, r5, r4, " a2 "\n" \
+    "smlad r9, r5, r3, " a1 "\n" \
+    "smlad r7, r5, r2, " a0 "\n"
 
-/* The same where sums begin as the biases r7 and r8. */
-#define CONV2D_DSP_FIRST_MAC(w) \
-    "sxtb16 r5, " w "\n" \
-    "sxtb16 " w ", " w ", ror #8\n" \
-    "smlad r11, r5, r4, r7\n" \
-    "smlad r12, " w ", r4, r8\n" \
-    "smlad r9, r5, r3, r7\n" \
-    "smlad r10, " w ", r3, r8\n" \
-    "smlad r7, r5, r2, r7\n" \
-    "smlad r8, " w ", r2, r8\n"
+#define CONV2D_DSP_MAC(w) CONV2D_DSP_MAC_FROM(w, "r7", "r9", "r11", "r8", "r10", "r12")
 
-/* Loads that begin a step: word by word they take a cycle less, together three instructions less. */
-#define CONV2D_DSP_LOAD_SINGLY \
-    "ldr r6, [r1], #8\n" \
-    "ldr lr, [r1, #-4]\n" \
-    "ldr r2, [r0], #12\n" \
-    "ldr r3, [r0, #-8]\n" \
-    "ldr r4, [r0, #-4]\n"
-
-#define CONV2D_DSP_LOAD_TOGETHER \
+/* The first four taps; a0 to b2: what the sums begin with. */
+#define CONV2D_DSP_FIRST_STEP(a0, a1, a2, b0, b1, b2) \
+    "ldr r0, [sp]\n" \
     "ldrd r6, lr, [r1], #8\n" \
-    "ldmia.w r0!, {r2-r4}\n"
+    "ldmia.w r0!, {r2-r4}\n" \
+    CONV2D_DSP_MAC_FROM("r6", a0, a1, a2, b0, b1, b2) \
+    "ldmia.w r0!, {r2-r4}\n" \
+    CONV2D_DSP_MAC("lr") \
+    "ldr pc, [sp, #4]\n"
 
 /* lr, r4: the shifts. */
 #define CONV2D_DSP_WRITE \
@@ -81,37 +70,25 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "sub r4, r2, #1\n" /* the first step is apart */
         "and r4, r4, #15\n"
         "rsb r4, r4, #16\n" /* the loop has 16, and is entered so far inside that they come out right */
-        "mov r5, #76\n"      /* bytes of a step; 12 more of every second */
+        "mov r5, #68\n"      /* bytes of a step */
         "adr r6, 2f\n"
-        "mla r6, r4, r5, r6\n"
-        "lsr r4, r4, #1\n"
-        "mov r5, #12\n"
         "mla r6, r4, r5, r6\n"
         "orr r6, r6, #1\n"
         "mov r5, r0\n"
         "mov r4, #24\n" /* bytes of a step of x */
         "mla r7, r2, r4, r0\n"
-        "ldm r3, {r8-r11}\n"
-        "push {r5-r11}\n" /* x, entry, end of x, out, step, sums, resume */
-        "cmp r11, #0\n"
+        "ldm r3, {r8-r10}\n"
+        "push {r5-r10}\n" /* x, entry, end of x, out, step, sums */
+        "cmp r10, #0\n"
         "bne 4f\n"
         "1:\n"
-        "ldrd r7, r8, [r1], #8\n" /* biases */
-        "ldr r0, [sp]\n"
-        CONV2D_DSP_LOAD_SINGLY
-        CONV2D_DSP_FIRST_MAC("r6")
-        "ldmia.w r0!, {r2-r4}\n"
-        CONV2D_DSP_MAC("lr")
-        "ldr r6, [sp, #4]\n"
-        "bx r6\n"
+        "ldrd r7, r8, [r1], #8\n"
+        CONV2D_DSP_FIRST_STEP("r7", "r7", "r7", "r8", "r8", "r8")
         ".balign 4\n"
         "2:\n"
-        ".rept 8\n"
-        CONV2D_DSP_LOAD_TOGETHER
-        CONV2D_DSP_MAC("r6")
+        ".rept 16\n"
+        "ldrd r6, lr, [r1], #8\n"
         "ldmia.w r0!, {r2-r4}\n"
-        CONV2D_DSP_MAC("lr")
-        CONV2D_DSP_LOAD_SINGLY
         CONV2D_DSP_MAC("r6")
         "ldmia.w r0!, {r2-r4}\n"
         CONV2D_DSP_MAC("lr")
@@ -121,76 +98,81 @@ __attribute__((naked, noinline)) static const int32_t *conv2d_dsp_pairs(
         "bne 2b\n"
         "ldr lr, [r1], #4\n"
         "asrs r4, lr, #8\n" /* negative: the last pair; carry, which is bit 7: a part */
+        "sub r8, r8, r7\n"
+        "sub r10, r10, r9\n"
+        "sub r12, r12, r11\n"
         "bcs 3f\n"
         "8:\n"
         CONV2D_DSP_WRITE
         "bpl 1b\n"
-        "ldrd r5, r6, [sp, #20]\n"
+        "ldr r5, [sp, #20]\n"
         "b 7f\n"
         "3:\n" /* the end of a part */
-        "ldrd r5, r6, [sp, #20]\n"
+        "ldr r5, [sp, #20]\n"
+        "add r6, r5, #12\n"
+        "ldm r6, {r2, r3, r6}\n"
+        "add r8, r2, r8, asr #8\n"
+        "add r10, r3, r10, asr #8\n"
+        "add r12, r6, r12, asr #8\n"
         "tst lr, #0x40\n"
         "bne 6f\n"
-        "stm r5, {r7-r12}\n"
+        "stmia r5!, {r7, r9, r11}\n"
+        "stmia r5!, {r8, r10, r12}\n"
         "7:\n"
-        "add r5, r5, #24\n"
         "str r5, [sp, #20]\n"
         "cmp lr, #0\n"
         "bmi 5f\n"
-        "cmp r6, #0\n"
-        "beq 1b\n"
-        "4:\n" /* the beginning of a part but the first */
+        "4:\n" /* the beginning of a part */
         "ldr r5, [sp, #20]\n"
-        "ldm r5, {r7-r12}\n"
-        "ldr r0, [sp]\n"
-        CONV2D_DSP_LOAD_SINGLY
-        CONV2D_DSP_MAC("r6")
-        "ldmia.w r0!, {r2-r4}\n"
-        CONV2D_DSP_MAC("lr")
-        "ldr r6, [sp, #4]\n"
-        "bx r6\n"
+        "ldm r5, {r7, r9, r11}\n"
+        CONV2D_DSP_FIRST_STEP("r7", "r9", "r11", "r7", "r9", "r11")
         "6:\n" /* the end of the last part: written, but goes on at 7 */
+        "add r5, r5, #24\n"
+        "str r5, [sp, #20]\n"
         "bic lr, lr, #0xC0\n"
         "mvns r5, #0\n"
         "b 8b\n"
         "5:\n"
         "mov r0, r1\n"
-        "add sp, sp, #28\n"
+        "add sp, sp, #24\n"
         "pop {r4-r11, pc}\n");
 }
 #else
 static const int32_t *conv2d_dsp_pairs(const uint32_t *x, const int32_t *w, int32_t steps, const conv2d_dsp_target *to) {
     int8_t *out = to->out;
-    int32_t done = 0; /* sums */
+    int32_t *sums = to->sums;
     uint32_t tail;
     do {
-        int32_t sum[2 * CONV2D_DSP_LANES];
-        if (to->resume == 0) {
-            for (int32_t k = 0; k < 2 * CONV2D_DSP_LANES; k++) {
-                sum[k] = w[k % 2];
-            }
-            w += 2;
-        } else {
-            memcpy(sum, to->sums + done, sizeof sum);
+        int32_t first[CONV2D_DSP_LANES], both[CONV2D_DSP_LANES], second[CONV2D_DSP_LANES];
+        for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
+            first[k] = sums == NULL ? w[0] : sums[k];
+            both[k] = sums == NULL ? w[1] : sums[k];
         }
+        w += sums == NULL ? 2 : 0;
         for (int32_t s = 0; s < 2 * steps; s++) {
             const uint32_t weights = (uint32_t)*w++;
             for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
                 const uint32_t pixel = x[CONV2D_DSP_LANES * s + k];
-                sum[2 * k] = edgeq_dsp_mac2(edgeq_dsp_even(weights), pixel, sum[2 * k]);
-                sum[2 * k + 1] = edgeq_dsp_mac2(edgeq_dsp_odd(weights), pixel, sum[2 * k + 1]);
+                first[k] = edgeq_dsp_mac2(edgeq_dsp_even(weights), pixel, first[k]);
+                both[k] = edgeq_dsp_mac2(weights, pixel, both[k]);
             }
         }
         tail = (uint32_t)*w++;
+        for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
+            second[k] = edgeq_dsp_less(both[k], first[k]);
+            second[k] = sums == NULL ? second[k] : (second[k] >> 8) + sums[CONV2D_DSP_LANES + k];
+        }
         if ((tail & 0xC0) == 0x80) {
-            memcpy(to->sums + done, sum, sizeof sum);
+            memcpy(sums, first, sizeof first);
+            memcpy(sums + CONV2D_DSP_LANES, second, sizeof second);
         } else {
-            for (int32_t k = 0; k < 2 * CONV2D_DSP_LANES; k++) {
-                out[k / 2 * to->step + k % 2] = edgeq_dsp_saturate(sum[k] >> (tail >> k % 2 * 8 & 31));
+            for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
+                out[k * to->step] = edgeq_dsp_saturate(first[k] >> (tail & 31));
+                out[k * to->step + 1] = edgeq_dsp_saturate(second[k] >> (tail >> 8 & 31));
             }
             out += 2;
         }
-        done += 2 * CONV2D_DSP_LANES;
+        sums = sums == NULL ? NULL : sums + 2 * CONV2D_DSP_LANES;
     } while (tail >> 31 == 0);
     return w;
 }
@@ -201,17 +183,17 @@ static const int32_t *conv2d_dsp_pairs_of_one(const uint32_t *x, const int32_t *
     const uint32_t *const end = x + 2 * CONV2D_DSP_LANES * steps;
     uint32_t tail;
     do {
-        int32_t a = *w++, b = *w++;
+        int32_t first = *w++, both = *w++;
         for (const uint32_t *v = x; v != end; v += 2 * CONV2D_DSP_LANES) {
             const uint32_t w0 = (uint32_t)*w++, w1 = (uint32_t)*w++;
-            a = edgeq_dsp_mac2(edgeq_dsp_even(w0), v[0], a);
-            b = edgeq_dsp_mac2(edgeq_dsp_odd(w0), v[0], b);
-            a = edgeq_dsp_mac2(edgeq_dsp_even(w1), v[CONV2D_DSP_LANES], a);
-            b = edgeq_dsp_mac2(edgeq_dsp_odd(w1), v[CONV2D_DSP_LANES], b);
+            both = edgeq_dsp_mac2(w0, v[0], both);
+            first = edgeq_dsp_mac2(edgeq_dsp_even(w0), v[0], first);
+            both = edgeq_dsp_mac2(w1, v[CONV2D_DSP_LANES], both);
+            first = edgeq_dsp_mac2(edgeq_dsp_even(w1), v[CONV2D_DSP_LANES], first);
         }
         tail = (uint32_t)*w++;
-        *out++ = edgeq_dsp_saturate(a >> (tail & 31));
-        *out++ = edgeq_dsp_saturate(b >> (tail >> 8 & 31));
+        *out++ = edgeq_dsp_saturate(first >> (tail & 31));
+        *out++ = edgeq_dsp_saturate(edgeq_dsp_less(both, first) >> (tail >> 8 & 31));
     } while (tail >> 31 == 0);
     return w;
 }
@@ -222,7 +204,7 @@ static inline int32_t conv2d_dsp_next_lanes(int32_t left) {
 }
 
 static inline conv2d_dsp_target conv2d_dsp_begin(const edgeq_conv2d_dsp_params *p, int8_t *out) {
-    const conv2d_dsp_target to = {out, p->out_c, 0, 0};
+    const conv2d_dsp_target to = {out, p->out_c, NULL};
     return to;
 }
 
@@ -339,6 +321,17 @@ __attribute__((noinline)) static uint32_t conv2d_dsp_load(const int8_t *from, in
     return word;
 }
 
+/* The steps of a pixel of n bytes. */
+__attribute__((noinline)) static void conv2d_dsp_expand_pixel(const int8_t *from, int32_t n, uint32_t *x) {
+    for (; n >= 4; n -= 4) {
+        x = conv2d_dsp_step(edgeq_dsp_load4(from), x);
+        from += 4;
+    }
+    if (n > 0) {
+        conv2d_dsp_step(conv2d_dsp_load(from, n), x);
+    }
+}
+
 /* The steps of three pixels of n bytes. */
 static inline void conv2d_dsp_expand_pixels(const int8_t *const *pixel, int32_t n, uint32_t *x) {
     const int32_t rest = n % 4;
@@ -371,8 +364,6 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
             left -= CONV2D_DSP_LANES;
         } else { /* the row ends */
             lanes = conv2d_dsp_next_lanes(pixels - i);
-            pixel[1] = in; /* one pixel stands for three */
-            pixel[2] = in;
             for (int32_t k = 0; k < lanes; k++) {
                 pixel[k] = in;
                 in += column;
@@ -383,7 +374,11 @@ EDGEQ_KERNEL void edgeq_conv2d_1x1_dsp(const edgeq_conv2d_dsp_params *p, const i
                 }
             }
         }
-        conv2d_dsp_expand_pixels(pixel, in_c, x);
+        if (lanes == 1) {
+            conv2d_dsp_expand_pixel(pixel[0], in_c, x);
+        } else {
+            conv2d_dsp_expand_pixels(pixel, in_c, x);
+        }
         conv2d_dsp_lanes(p, x, lanes, &to);
     }
     edgeq_dsp_clamp(out, pixels * p->out_c, p->lo, p->hi);
@@ -491,6 +486,15 @@ static void conv2d_dsp_expand_part(const edgeq_conv2d_dsp_params *p, const int8_
     }
 }
 
+/* Begins all sums with the biases. */
+static void conv2d_dsp_fill(const edgeq_conv2d_dsp_params *p, int32_t *sums) {
+    for (int32_t o = 0; o < p->out_c; o++) {
+        for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
+            *sums++ = p->bias[o];
+        }
+    }
+}
+
 EDGEQ_KERNEL void edgeq_conv2d_split_dsp(const edgeq_conv2d_dsp_params *p, const int8_t *in, int8_t *out, void *scratch) {
     const edgeq_window *w = &p->window;
     const int32_t pixels = w->out_h * w->out_w, taps = w->kernel_h * w->kernel_w;
@@ -506,12 +510,12 @@ EDGEQ_KERNEL void edgeq_conv2d_split_dsp(const edgeq_conv2d_dsp_params *p, const
             conv2d_dsp_next(&next);
         }
         to.step = lanes == 1 ? 0 : p->out_c;
+        conv2d_dsp_fill(p, to.sums);
         const int32_t *weight = p->weight;
         for (int32_t tap = 0; tap < taps; tap += p->part) {
             for (int32_t k = 0; k < CONV2D_DSP_LANES; k++) {
                 conv2d_dsp_expand_part(p, in, &at[lanes == 1 ? 0 : k], tap, x + k);
             }
-            to.resume = tap;
             weight = conv2d_dsp_pairs(x, weight, p->steps, &to);
         }
         to.out += lanes * p->out_c;

@@ -38,7 +38,7 @@ static inline uint32_t edgeq_dsp_odd(uint32_t word) {
     return out;
 }
 
-/* acc + both products of int16s. */
+/* acc + both products of int16s, modulo 2^32. */
 static inline int32_t edgeq_dsp_mac2(uint32_t a, uint32_t b, int32_t acc) {
     int32_t out;
     __asm__("smlad %0, %1, %2, %3" : "=r"(out) : "r"(a), "r"(b), "r"(acc));
@@ -100,7 +100,9 @@ static inline uint32_t edgeq_dsp_odd(uint32_t word) {
 }
 
 static inline int32_t edgeq_dsp_mac2(uint32_t a, uint32_t b, int32_t acc) {
-    return acc + (int16_t)(uint16_t)a * (int16_t)(uint16_t)b + (int16_t)(uint16_t)(a >> 16) * (int16_t)(uint16_t)(b >> 16);
+    const int32_t low = (int16_t)(uint16_t)a * (int16_t)(uint16_t)b;
+    const int32_t high = (int16_t)(uint16_t)(a >> 16) * (int16_t)(uint16_t)(b >> 16);
+    return (int32_t)((uint32_t)acc + (uint32_t)low + (uint32_t)high);
 }
 
 static inline uint32_t edgeq_dsp_bottoms(uint32_t a, uint32_t b) {
@@ -137,6 +139,13 @@ static inline uint32_t edgeq_dsp_min4(uint32_t a, uint32_t b) {
     return ~edgeq_dsp_max4(~a, ~b);
 }
 #endif
+
+/* a - b, modulo 2^32. Where weights of two channels share a word, its int16s are 256 * second + first: products with the word
+ * as it is sum to 256 * second + first, products with its even bytes to first. The difference is 256 * second, exactly, if
+ * second has 24 bits; on the way, sums may leave int32. */
+static inline int32_t edgeq_dsp_less(int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)a - (uint32_t)b);
+}
 
 /* A byte as all four of a word. */
 static inline uint32_t edgeq_dsp_all4(int32_t v) {

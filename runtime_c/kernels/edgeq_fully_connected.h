@@ -22,6 +22,7 @@ typedef struct {
 /* Packed for Armv7E-M and Armv8-M with DSP; 4 or more outputs. */
 typedef struct {
     int32_t in_n, out_n;
+    int32_t early_n;       /* for edgeq_fully_connected_early_dsp: out_n rounded down to a multiple of 4, less 2 * in_n */
     const int32_t *weight; /* outputs by fours with their biases and shifts, see SPEC.md */
     int32_t lo, hi;        /* -128..127 */
 } edgeq_fully_connected_dsp_params;
@@ -33,6 +34,10 @@ void edgeq_fully_connected_dsp(const edgeq_fully_connected_dsp_params *p, const 
 
 /* Slower, without scratch; in_n is a multiple of 4. */
 void edgeq_fully_connected_long_dsp(const edgeq_fully_connected_dsp_params *p, const int8_t *in, int8_t *out);
+
+/* The first early_n outputs as edgeq_fully_connected_dsp, with memory of the others as scratch; those as
+ * edgeq_fully_connected_long_dsp. out is aligned to 4. */
+void edgeq_fully_connected_early_dsp(const edgeq_fully_connected_dsp_params *p, const int8_t *in, int8_t *out);
 
 typedef struct {
     int32_t in_n, out_n;
