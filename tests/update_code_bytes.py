@@ -33,7 +33,7 @@ def sources() -> dict[str, str]:
 def measure(kernel: Kernel, target: Target, optimize: str) -> dict[str, int]:
     """Bytes of every function that is left when all is linked away that the kernel's does not need."""
     with tempfile.TemporaryDirectory() as name:
-        for file, text in runtime_files([kernel.source], optimize).items():
+        for file, text in runtime_files([kernel.source]).items():
             (Path(name) / file).write_text(text)
         options = ["-nostdlib", f"-Wl,--gc-sections,-e,{kernel.function},--unresolved-symbols=ignore-all", "-o", "out.elf"]
         command = [COMPILER, "-std=c99", LEVEL[optimize], *target.flags, "-ffunction-sections", "-fdata-sections",

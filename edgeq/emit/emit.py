@@ -88,7 +88,7 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
         "outputs": outputs, "runtime_version": runtime_version(),
         "hash": hashed, "comment": comment,
     }  # fmt: skip
-    sources = runtime_files(sorted({k.source for k in kernels}), plan.optimize)
+    sources = runtime_files(sorted({k.source for k in kernels}))
     context["sources"] = sorted([f"{name}.c", f"{name}_weights.c", *(s for s in sources if s.endswith(".c"))])
     rendered = {
         f"{name}.h": "model.h.j2", f"{name}.c": "model.c.j2", f"{name}_weights.h": "weights.h.j2",
@@ -118,7 +118,7 @@ def runtime_version() -> int:
     return int(found.group(1))
 
 
-def runtime_files(sources: Sequence[str], optimize: str = "speed") -> dict[str, str]:
+def runtime_files(sources: Sequence[str]) -> dict[str, str]:
     """The named kernel sources and every header that they include, by file name."""
     files: dict[str, str] = {}
     pending = ["edgeq.h", *sources]
@@ -127,8 +127,6 @@ def runtime_files(sources: Sequence[str], optimize: str = "speed") -> dict[str, 
         if file not in files:
             files[file] = (KERNELS / file).read_text(encoding="utf-8")
             pending += re.findall(r'#include "(\w+\.h)"', files[file])
-    if optimize == "size":
-        files["edgeq.h"] = files["edgeq.h"].replace("#define EDGEQ_SMALL 0", "#define EDGEQ_SMALL 1")
     return dict(sorted(files.items()))
 
 

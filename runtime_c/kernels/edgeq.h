@@ -5,10 +5,7 @@
 #include <stdint.h>
 
 /* Kernels and generated code must be of one release: generated code checks this number. */
-#define EDGEQ_RUNTIME_VERSION 1
-
-/* 1 where a model was built with --optimize size: loops that are unrolled for speed then are not. */
-#define EDGEQ_SMALL 0
+#define EDGEQ_RUNTIME_VERSION 2
 
 /* Kernels are weak, so that several models in one program may each bring their copy. */
 #if defined(__ICCARM__)

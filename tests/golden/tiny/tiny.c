@@ -15,8 +15,8 @@
 #include "edgeq_softmax.h"
 #include "tiny_weights.h"
 
-#if EDGEQ_RUNTIME_VERSION != 1
-#error "tiny.c was generated for runtime version 1: take the kernels from its own folder"
+#if EDGEQ_RUNTIME_VERSION != 2
+#error "tiny.c was generated for runtime version 2: take the kernels from its own folder"
 #endif
 
 #ifdef EDGEQ_HOOKS
