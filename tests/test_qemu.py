@@ -211,6 +211,8 @@ FAULTS = {
 @each_board
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_reported_with_its_registers(board: Board, fault: str, tmp_path: Path) -> None:
+    if fault == "bus" and board.name in ("lm3s6965evb", "microbit"):
+        pytest.skip("QEMU's model of the machine answers at every address")
     code, reason, registers = FAULTS[fault]
     around = """__attribute__((noinline)) int deeper(volatile int x) {
         volatile int wide[100];

@@ -7,6 +7,12 @@ int main(void);
 void reset(void) __attribute__((noreturn));
 
 void reset(void) {
+    /* In QEMU nothing faults below RAM: the MPU makes 16 MiB there fault, for a stack that overflows. */
+    *(volatile uint32_t *)0xE000ED98 = 0; /* MPU_RNR */
+    *(volatile uint32_t *)0xE000ED9C = 0x1F000000; /* MPU_RBAR */
+    *(volatile uint32_t *)0xE000EDA0 = 1U << 28 | 23U << 1 | 1U; /* MPU_RASR: no access, 2^24 bytes, on */
+    *(volatile uint32_t *)0xE000ED94 = 5; /* MPU_CTRL: elsewhere as without it; on */
+    __asm volatile("dsb\n isb" ::: "memory");
     for (uint32_t *to = data_start, *from = data_load; to < data_end; to++, from++) {
         *to = *from;
     }

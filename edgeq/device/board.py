@@ -128,7 +128,7 @@ class Board:
 
 
 def parse(kind: type[T], table: Mapping[str, Any], where: str, **given: Any) -> T:
-    """A dataclass from a table of TOML whose keys are its fields but those given. Raises BadInput naming `where` and the key."""
+    """A dataclass from a table of TOML: its keys are the fields but those given. Raises BadInput naming `where` and the key."""
     types = get_type_hints(kind)
     known = {f.name: f.default for f in fields(kind) if f.name not in given}  # type: ignore[arg-type]
     unknown = [key for key in table if key not in known]
