@@ -25,7 +25,8 @@ EDGEQ_KERNEL void edgeq_softmax(const edgeq_softmax_params *p, const int8_t *in,
             sum += p->table[max - in[i]];
         }
         for (int32_t i = 0; i < p->n; i++) {
-            out[i] = edgeq_clamp(quotient_256(p->table[max - in[i]], sum) - 128, -128, 127);
+            const int32_t quotient = quotient_256(p->table[max - in[i]], sum);
+            out[i] = (int8_t)(quotient - (quotient >> 8) - 128); /* 256 becomes 127 too */
         }
         in += p->n;
         out += p->n;
