@@ -18,7 +18,8 @@ from typing import Any
 import click
 
 from edgeq._version import __version__
-from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, by_name, input_specs
+from edgeq.cli_board import profile, verify
+from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, by_name, folder_argument, input_specs, json_flag
 from edgeq.errors import EdgeqError
 from edgeq.targets import OPTIMIZE, TARGETS
 
@@ -32,8 +33,6 @@ RANDOM_WARNING = """WARNING: --calib random: ranges come from made-up numbers, s
 WARNING: Flash, RAM and speed are right. Calibrate with real inputs before using the result."""
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 3, 130, 141  # exit codes, beside 0, 1 for an EdgeqError and 2 for wrong usage
 
-json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for machines.")
-folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 shape_option = click.option("--shape", "shapes", multiple=True, type=ShapeType(),
                             help="Fix the shape of an input, in ONNX order.")  # fmt: skip
 
@@ -253,6 +252,9 @@ def targets(as_json: bool) -> None:
     else:
         show.show_rows(rows)
 
+
+for command in (verify, profile):
+    cli.add_command(command)
 
 # ---------------------------------------------------------------- outcome
 
