@@ -21,7 +21,7 @@ from edgeq.plan import Plan, make_plan
 from edgeq.reference import execute
 from edgeq.targets import target
 
-HARNESS = ("main.c", "semihost.c", "startup.c")
+HARNESS = ("main.c", "core.c", "semihost.c", "startup.c")
 TEXT, CONSTANTS = "text", "constants"  # constants: with .data, which is copied to RAM at the start
 PART = re.compile(r"^ (\.text|\.rodata|\.data|\.ARM\.ex)[\w.$]*\s+0x\w+\s+0x(\w+)\s(.+)$", re.M)
 MEMBER = re.compile(r"^(\S+\(\S+\))\s+(\S+) \(", re.M)  # a library's member, and what refers to it first

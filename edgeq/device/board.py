@@ -25,6 +25,22 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Uart:
+    """baud: bit/s. receive_bytes: how many arrive between two calls of port_read without one being lost."""
+
+    baud: int
+    receive_bytes: int
+
+
+@dataclass(frozen=True)
+class Counter:
+    """What port_count counts on the board itself."""
+
+    name: str
+    hz: int
+
+
+@dataclass(frozen=True)
 class Board:
     """board.toml. targets: edgeq targets whose code it runs, the core's own first. machine, cpu: QEMU's names."""
 
@@ -35,19 +51,29 @@ class Board:
     tested: str  # "qemu": runs in QEMU; untested on hardware
     notes: str
     clock_hz: int
+    uart: Uart | None
+    counter: Counter | None
     machine: str
     cpu: str
+    counter_hz: int
     flash: Region
     ram: Region
     folder: Path
+
+    @property
+    def instructions_per_count(self) -> float:
+        """In QEMU with -icount shift=0, where an instruction is 1 ns."""
+        return 1e9 / self.counter_hz
 
     @classmethod
     def read(cls, folder: Path) -> Board:
         """The board in this folder."""
         data: dict[str, Any] = tomllib.loads((folder / "board.toml").read_text(encoding="utf-8"))
         memory = {name: Region(**region) for name, region in data.pop("memory").items()}
-        qemu = data.pop("qemu")
-        return cls(**{**data, **qemu, **memory, "targets": tuple(data["targets"]), "folder": folder})
+        qemu = {"counter_hz": 0, **data.pop("qemu")}
+        uart, counter = data.pop("uart", None), data.pop("counter", None)
+        parts = {"uart": uart and Uart(**uart), "counter": counter and Counter(**counter)}
+        return cls(**{**data, **qemu, **memory, **parts, "targets": tuple(data["targets"]), "folder": folder})
 
 
 @cache

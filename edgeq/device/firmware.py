@@ -1,20 +1,25 @@
-"""Compiles C sources, with a board's start-up code and linker script, into an ELF file."""
+"""Compiles C, with a board's start-up code and linker script, into an ELF file: programs of their own, or a built model
+with one of the programs in runtime_c/device."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgeq.device.board import Board
+from edgeq.emit import device_model
 from edgeq.errors import BadInput, BuildFailed
+from edgeq.model import BuiltModel
 from edgeq.resources import DEVICE
-from edgeq.targets import Target
+from edgeq.targets import TARGETS, Target
 
 COMPILER = "arm-none-eabi-gcc"
 LIBRARY = ("-specs=nano.specs", "-nostartfiles")
 SECTIONS = ("-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")
+LEVELS = {"speed": "-O2", "size": "-Os"}  # what a build was optimised for -> the compiler's level
 
 
 def compile_firmware(
@@ -22,17 +27,57 @@ def compile_firmware(
     defines: Mapping[str, str] | None = None, optimize: str = "-O2", out: Path = Path("firmware.elf"),
     extra: Sequence[str] = (),
 ) -> Path:  # fmt: skip
-    """Links `sources`, one of which has main, for the board. -> out.
+    """Links `sources`, one of which has main, for the board in an emulator. -> out.
 
     They may use runtime_c/device/semihost.h. extra: options that come last. Raises BadInput where the board does not run
     the target's code, BuildFailed with the compiler's first error.
     """
+    return _link(board, target, [*sources, DEVICE / "semihost.c"], include, defines, optimize, out, extra)
+
+
+def link_firmware(
+    folder: Path, board: Board, app: str | Path, out: Path, optimize: str | None = None,
+    defines: Mapping[str, str] | None = None, extra: Sequence[str] = (),
+) -> Path:  # fmt: skip
+    """Links what `edgeq build` wrote to `folder` with a program that talks over the board's serial port. -> out.
+
+    app: the name of a folder in runtime_c/device, or a folder of C files; they see device_model.h, device.h and port.h.
+    The library calls device_layer_begin and device_layer_end. optimize: the compiler's level; by default what the build
+    chose. defines: for every file. Raises BadInput where it is no such folder or the board does not run its code,
+    BuildFailed with the compiler's first error.
+    """
+    model = BuiltModel.open(folder)
+    program = app if isinstance(app, Path) else DEVICE / app.replace("-", "_")
+    own = sorted(program.glob("*.c"))
+    if not own:
+        raise BadInput("there is no such program", node=f"--app {app}",
+                       hint=f"one of {', '.join(sorted(p.name for p in DEVICE.iterdir() if p.is_dir()))}")  # fmt: skip
+    library = [folder / name for name in model.files if name.endswith(".c")]
+    with tempfile.TemporaryDirectory(prefix="edgeq_firmware_") as scratch:
+        glue = Path(scratch) / "device_model.c"
+        glue.write_text(device_model(model.manifest, board.name), encoding="utf-8")
+        sources = [*library, glue, *own, DEVICE / "device.c", board.folder / "port.c"]
+        level = optimize or LEVELS[model.manifest["optimize"]]
+        return _link(board, target_of(model, board), sources, [folder, program], {"EDGEQ_HOOKS": "1", **(defines or {})},
+                     level, out, extra)  # fmt: skip
+
+
+def target_of(model: BuiltModel, board: Board) -> Target:
+    """What a built model is compiled for on the board: its own target; code for any processor, as the board's core likes it."""
+    name = model.manifest["target"]
+    return TARGETS[board.targets[0] if name == "generic" else name]
+
+
+def _link(
+    board: Board, target: Target, sources: Sequence[Path], include: Iterable[Path], defines: Mapping[str, str] | None,
+    optimize: str, out: Path, extra: Sequence[str],
+) -> Path:  # fmt: skip
     if target.name not in board.targets:
         raise BadInput(f"does not run code for {target.name}", node=board.name, hint=f"targets: {', '.join(board.targets)}")
     if shutil.which(COMPILER) is None:
         raise BuildFailed(f"no {COMPILER} on PATH",
                           hint="apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi")  # fmt: skip
-    inputs = [*sources, DEVICE / "semihost.c", board.folder / "startup.c"]
+    inputs = [*sources, DEVICE / "core.c", board.folder / "startup.c"]
     options = [*(f"-I{folder}" for folder in (*include, DEVICE)), *(f"-D{k}={v}" for k, v in (defines or {}).items())]
     command = [COMPILER, "-std=c99", optimize, "-g", *target.flags, *LIBRARY, *SECTIONS, *options,
                *map(str, inputs), f"-Wl,-T,{board.folder / 'link.ld'}", "-o", str(out), *extra]  # fmt: skip
