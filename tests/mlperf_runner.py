@@ -46,6 +46,10 @@ class Runner:
     def send(self, command: str) -> list[str]:
         """Every answer ends in a line with m-ready; what comes later would be taken for the next command's answer."""
         self.stream.write(f"{command}%".encode())
+        return self.answer()
+
+    def answer(self) -> list[str]:
+        """The lines up to m-ready."""
         self.lines = []
         while not (self.lines and "m-ready" in self.lines[-1]):
             self.lines += filter(None, [self._line()])
