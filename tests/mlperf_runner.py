@@ -72,7 +72,7 @@ class Runner:
             self.send(f"db {data[start : start + CHUNK].hex()}")
 
     def infer(self, times: int, warmups: int) -> dict[str, Any]:
-        """results: floats of the vector; elapsed: microseconds between the two stamps."""
+        """results: floats of the vector; elapsed: microseconds between the two stamps; end: the second."""
         results: list[float] = []
         stamps = []
         for line in self.send(f"infer {times} {warmups}"):
@@ -81,7 +81,7 @@ class Runner:
             if stamp := re.match(r"^m-lap-us-([0-9]+)$", line):
                 stamps.append(int(stamp[1]))
         assert results and len(stamps) == 2, self.lines
-        return {"results": results, "elapsed": stamps[1] - stamps[0]}
+        return {"results": results, "elapsed": stamps[1] - stamps[0], "end": stamps[1]}
 
     def accuracy(self, files: Iterator[bytes]) -> list[list[float]]:
         """Results of each file (of ad01: window), one inference without warm-up."""

@@ -26,6 +26,7 @@ from edgeq.emit.mlperf import TASKS
 from edgeq.errors import BadInput
 from edgeq.model import BuiltModel
 from edgeq.numerics import LIMITS, quantize
+from edgeq.quantize.lower import InputSpec
 from edgeq.resources import DEVICE
 from tests.c_models import STRICT, TESTS, shell, write
 from tests.kernel_harness import SANITIZED
@@ -35,6 +36,10 @@ from tests.shared import MODELS, loader, needs_models, onnx_file
 APP = DEVICE / "mlperf_tiny"
 INCLUDE = (f"-I{DEVICE}", f"-I{APP}")
 READY = "m-ready"
+DECLARED = {  # none is the grid of what is sent: every byte is rounded
+    "ic01": InputSpec((-20, 270), "uint8"), "kws01": InputSpec((-125, 30)), "vww01": InputSpec((-0.1, 1.1)),
+    "ad01": InputSpec((-70, 30), "uint8"),
+}  # fmt: skip
 each_task = pytest.mark.parametrize("task", TASKS)
 
 # ---------------------------------------------------------------- small models of the tasks' shapes
@@ -46,23 +51,25 @@ def small_onnx(task: str) -> onnx.ModelProto:
     shape = TASKS[task].shape
     weights: list[onnx.TensorProto] = []
 
-    def weight(name: str, *size: int) -> str:
-        values = rng.normal(0, 3 / math.sqrt(math.prod(size[1:])), size).astype(np.float32)
+    def weight(name: str, gain: float, *size: int) -> str:
+        values = rng.normal(0, gain / math.sqrt(math.prod(size[1:])), size).astype(np.float32)
         weights.append(numpy_helper.from_array(values, name))
         return name
 
+    unit = 1 / float(np.sqrt(np.square(meant(task, sent(task, 20))).mean()))
+
     if task == "ad01":
         wanted = (1, 640)
-        nodes = [helper.make_node("Gemm", ["x", weight("a", 8, 640)], ["h"], transB=1), helper.make_node("Relu", ["h"], ["r"]),
-                 helper.make_node("Gemm", ["r", weight("b", 640, 8)], ["y"], transB=1)]  # fmt: skip
+        nodes = [helper.make_node("Gemm", ["x", weight("a", unit, 8, 640)], ["h"], transB=1),
+                 helper.make_node("Relu", ["h"], ["r"]),
+                 helper.make_node("Gemm", ["r", weight("b", 20, 640, 8)], ["y"], transB=1)]  # fmt: skip
     else:
         wanted = (1, shape[2] if len(shape) == 3 else 1, *shape[:2])
-        step = shape[0] // 8
-        kernel = [step, min(step, shape[1])]
-        nodes = [helper.make_node("Conv", ["x", weight("a", 4, wanted[1], *kernel)], ["h"], strides=kernel),
-                 helper.make_node("Relu", ["h"], ["r"]), helper.make_node("GlobalAveragePool", ["r"], ["p"]),
-                 helper.make_node("Flatten", ["p"], ["f"]),
-                 helper.make_node("Gemm", ["f", weight("b", TASKS[task].outputs, 4)], ["g"], transB=1),
+        kernel = [shape[0] // 8, shape[1] // 8]
+        features = 4 * 8 * (shape[1] // kernel[1])
+        nodes = [helper.make_node("Conv", ["x", weight("a", unit, 4, wanted[1], *kernel)], ["h"], strides=kernel),
+                 helper.make_node("Relu", ["h"], ["r"]), helper.make_node("Flatten", ["r"], ["f"]),
+                 helper.make_node("Gemm", ["f", weight("b", 3, TASKS[task].outputs, features)], ["g"], transB=1),
                  helper.make_node("Softmax", ["g"], ["y"])]  # fmt: skip
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, wanted)
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, TASKS[task].outputs])
@@ -112,8 +119,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BuiltModel]
     @cache
     def build(task: str, target: str = "generic", io_layout: str = "channels_last") -> BuiltModel:
         onnx.save(small_onnx(task), folder / "net.onnx")
-        return edgeq.compile_model(folder / "net.onnx", floats(task, sent(task, 20)), target, io_layout=io_layout,
-                                   run_check=False)  # fmt: skip
+        return edgeq.compile_model(folder / "net.onnx", floats(task, sent(task, 20)), target, inputs={"x": DECLARED[task]},
+                                   io_layout=io_layout, run_check=False)  # fmt: skip
 
     return build
 
@@ -257,16 +264,20 @@ def test_results_are_the_host_librarys(task: str, small: Callable[..., BuiltMode
         assert np.abs(again["results"] - want[-1]).max() <= 1e-9
         assert dut.send("results") == [*(x for x in dut.lines if "results" in x), READY]
         assert dut.send("infer 1")[0] == "m-warmup-start-10"
+        dut.send("db load 1")
+        assert dut.send("results") == ["e-[no results: infer first]", READY]
 
 
 def test_times_outlast_the_counter(small: Callable[..., BuiltModel], tmp_path: Path) -> None:
-    """A counter that wraps every third reading. Between the two of a window nothing reads it but the ends of the layers."""
-    step = 0x60000000
+    """A counter that wraps every third reading. Within a window nothing reads it but the ends of the layers."""
+    step = 0x60000000  # at 1 MHz
     model = small("kws01")
-    readings = 50 * len(model.manifest["layers"]) + 1
+    layers = len(model.manifest["layers"])
     with running(compiled(tmp_path, model, "kws01", f"-DCOUNT_STEP={step}u")) as dut:
         dut.load(sent("kws01", 1)[0])
-        assert dut.infer(50, 2)["elapsed"] == readings * step  # at 1 MHz, and more than 2^32 us
+        assert dut.infer(50, 0)["elapsed"] == (50 * layers + 1) * step
+        ends = [dut.infer(1, warmups)["end"] for warmups in (0, 0, 3)]
+        assert ends[2] - ends[1] == ends[1] - ends[0] + 3 * layers * step
 
 
 # ---------------------------------------------------------------- numbers
@@ -299,7 +310,7 @@ def test_floats_become_what_the_host_makes_of_them(dtype: str, zero_point: int, 
 
 @each_task
 def test_bytes_are_rounded_half_up(task: str, small: Callable[..., BuiltModel]) -> None:
-    """Each of the 256, against rational arithmetic."""
+    """Each of the 256, as the float32 that the model was trained on, against rational arithmetic."""
     manifest = small(task).manifest
     text = mlperf_task(manifest, task, 1)
     if TASKS[task].real is None:
@@ -309,9 +320,10 @@ def test_bytes_are_rounded_half_up(task: str, small: Callable[..., BuiltModel]) 
     port = manifest["inputs"][0]
     low, high = LIMITS[port["dtype"]]
     for byte, stored in enumerate(table):
-        q = byte - 256 if task == "kws01" and byte > 127 else byte
-        real = {"ic01": Fraction(q), "vww01": Fraction(q, 255), "kws01": (q - 83) * Fraction("0.5847029")}[task]
-        exact = math.floor(real / Fraction(port["scale"]) + Fraction(1, 2)) + port["zero_point"]
+        u = np.float32(byte)
+        q = u - 256 if byte > 127 else u
+        real = {"ic01": u, "vww01": u / np.float32(255), "kws01": (q - np.float32(83)) * np.float32(0.5847029)}[task]
+        exact = math.floor(Fraction(float(real)) / Fraction(port["scale"]) + Fraction(1, 2)) + port["zero_point"]
         assert stored == min(max(exact, low), high) % 256
 
 
@@ -329,7 +341,8 @@ def test_a_model_of_another_task_is_refused(small: Callable[..., BuiltModel]) ->
     with pytest.raises(BadInput, match="has 2 inputs"):
         mlperf_task({**ic, "inputs": ic["inputs"] * 2}, "ic01", 1)
     with pytest.raises(BadInput, match=r"stores 0 to 1, ic01 sends 0 to 255: 254 of 256 values lie outside.*\n.*preprocessing"):
-        mlperf_task({**ic, "inputs": [{**ic["inputs"][0], "scale": 1 / 255}]}, "ic01", 1)
+        divided = {"scale": 1 / 255, "zero_point": -128, "dtype": "int8"}
+        mlperf_task({**ic, "inputs": [{**ic["inputs"][0], **divided}]}, "ic01", 1)
 
 
 # ---------------------------------------------------------------- the C
