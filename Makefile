@@ -45,7 +45,7 @@ demo: venv ## compile examples/digits to C in demo/, run it here, and check it
 	@$(PY) examples/digits/demo.py
 
 test: setup ## all tests, in parallel
-	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile
+	@$(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 lint: venv ## style, types, and who may import whom
 	@$(VENV)/bin/ruff check .

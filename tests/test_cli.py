@@ -379,6 +379,7 @@ def test_ctrl_c_is_quiet_and_leaves_nothing(tmp_path: Path) -> None:
     script = f"""
 import os, signal, sys
 from edgeq.onnx_side import runner
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background would not have
 runner.Runner.__call__ = lambda self, feeds: os.kill(os.getpid(), signal.SIGINT)
 from edgeq.cli import main
 sys.exit(main(["build", {ONNX!r}, "--calib", "random", "-o", "d"]))

@@ -25,7 +25,7 @@ void reset(void) {
     device_exit(main());
 }
 
-/* Of port.c, where that is linked; all else is a fault. */
+/* Of port.c, where that is linked; every exception else is a fault. */
 __attribute__((weak)) void port_receive_interrupt(void);
 
 __attribute__((section(".vectors"), used)) static const struct {
@@ -40,8 +40,7 @@ __attribute__((section(".vectors"), used)) static const struct {
         device_fault_vector, /* MemManage */
         device_fault_vector, /* BusFault */
         device_fault_vector, /* UsageFault */
-        device_fault_vector, /* SecureFault */
-        0, 0, 0,
+        0, 0, 0, 0,
         device_fault_vector, /* SVCall */
         device_fault_vector, /* DebugMonitor */
         0,

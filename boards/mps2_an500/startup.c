@@ -25,10 +25,12 @@ void reset(void) {
     device_exit(main());
 }
 
-/* No program here uses interrupts: every exception is a fault. */
+/* Of port.c, where that is linked; every exception else is a fault. */
+__attribute__((weak)) void port_receive_interrupt(void);
+
 __attribute__((section(".vectors"), used)) static const struct {
     uint32_t *stack;
-    void (*reset)(void), (*exceptions[14])(void);
+    void (*reset)(void), (*exceptions[14])(void), (*interrupts[1])(void);
 } vectors = {
     stack_top,
     reset,
@@ -38,12 +40,14 @@ __attribute__((section(".vectors"), used)) static const struct {
         device_fault_vector, /* MemManage */
         device_fault_vector, /* BusFault */
         device_fault_vector, /* UsageFault */
-        device_fault_vector, /* SecureFault */
-        0, 0, 0,
+        0, 0, 0, 0,
         device_fault_vector, /* SVCall */
         device_fault_vector, /* DebugMonitor */
         0,
         device_fault_vector, /* PendSV */
         device_fault_vector, /* SysTick */
+    },
+    {
+        port_receive_interrupt, /* UART 0 */
     },
 };

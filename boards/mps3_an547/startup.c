@@ -19,10 +19,12 @@ void reset(void) {
     device_exit(main());
 }
 
-/* No program here uses interrupts: every exception is a fault. */
+/* Of port.c, where that is linked; every exception else is a fault. */
+__attribute__((weak)) void port_receive_interrupt(void);
+
 __attribute__((section(".vectors"), used)) static const struct {
     uint32_t *stack;
-    void (*reset)(void), (*exceptions[14])(void);
+    void (*reset)(void), (*exceptions[14])(void), (*interrupts[34])(void);
 } vectors = {
     stack_top,
     reset,
@@ -39,5 +41,8 @@ __attribute__((section(".vectors"), used)) static const struct {
         0,
         device_fault_vector, /* PendSV */
         device_fault_vector, /* SysTick */
+    },
+    {
+        [33] = port_receive_interrupt, /* UART 0 */
     },
 };

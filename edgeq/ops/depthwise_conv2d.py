@@ -154,6 +154,7 @@ def cases() -> Iterator[Node]:
         (4, 6, 4, 1, Window((2, 4), (1, 2), pads=(1, 3, 1, 4))),
         (7, 7, 2, 1, Window((3, 3), pads=(1, 1, 1, 1))),
         (6, 6, 2, 1, Window((3, 3), (2, 2))),  # a column that no window reads
+        (7, 7, 2, 1, Window((3, 3), (2, 2), pads=(0, 1, 0, 0))),
         (8, 60, 1, 1, Window((3, 3), pads=(5, 1, 0, 1))),  # bands of 6 and 5 rows
     ]:
         for spread in (0, 1, 2):
