@@ -159,7 +159,8 @@ def running(program: Path) -> Iterator[Runner]:
         try:
             port = Pipes(process)
             runner = Runner(port)
-            assert runner.answer()[:1] == ["m-timestamp-mode-performance"] and runner.lines[2:] == ["m-init-done", READY]
+            said = "\n".join(line for line in runner.answer() if not line.startswith("e-"))
+            assert re.fullmatch(r"m-timestamp-mode-performance\nm-lap-us-\d+\nm-init-done\nm-ready", said)
             yield runner
             process.stdin.close()  # type: ignore[union-attr]
             assert process.wait(10) == 0
@@ -268,6 +269,11 @@ def test_results_are_the_host_librarys(task: str, small: Callable[..., BuiltMode
         assert dut.send("results") == ["e-[no results: infer first]", READY]
 
 
+def test_a_fault_is_told_of_after_the_reset(small: Callable[..., BuiltModel], tmp_path: Path) -> None:
+    with running(compiled(tmp_path, small("kws01"), "kws01", "-DFAULT_PC=0x1234abu")) as dut:
+        assert dut.lines[0] == "e-[reset after a fault at 0x001234ab]"
+
+
 def test_times_outlast_the_counter(small: Callable[..., BuiltModel], tmp_path: Path) -> None:
     """A counter that wraps every third reading. Within a window nothing reads it but the ends of the layers."""
     step = 0x60000000  # at 1 MHz
@@ -374,7 +380,8 @@ def test_any_bytes_leave_it_well(tmp_path: Path) -> None:
 @contextmanager
 def emulated(board: Board, elf: Path) -> Iterator[Runner]:
     """The firmware in QEMU, its UART as a pty; an instruction is a nanosecond."""
-    command = ["qemu-system-arm", "-machine", board.machine, "-cpu", board.cpu, "-kernel", str(elf), "-nodefaults", "-display",
+    assert board.qemu
+    command = ["qemu-system-arm", "-machine", board.qemu.machine, "-kernel", str(elf), "-nodefaults", "-display",
                "none", "-monitor", "none", "-serial", "pty", "-icount", "shift=0"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as qemu:
         try:
@@ -398,8 +405,10 @@ def firmware(folder: Path, model: BuiltModel, task: str, board: Board) -> Path:
                          files={"mlperf_task.c": mlperf_task(model.manifest, task, board.counter.hz)})  # fmt: skip
 
 
-ON = [("cortex-m4", "mps2_an386")]
-each_board = pytest.mark.parametrize(("core", "board"), ON, ids=[board for _, board in ON])
+def on(*boards_and_cores: str) -> pytest.MarkDecorator:
+    """Board and target of a test: "board:target"."""
+    pairs = [text.split(":") for text in boards_and_cores]
+    return pytest.mark.parametrize(("board", "core"), pairs, ids=boards_and_cores)
 
 
 def play(model: BuiltModel, task: str, data: list[bytes], x: np.ndarray, board: Board, folder: Path, times: int) -> None:
@@ -412,7 +421,7 @@ def play(model: BuiltModel, task: str, data: list[bytes], x: np.ndarray, board: 
         assert 2 * times / rate * 1e6 == pytest.approx(dut.infer(2 * times, 0)["elapsed"], abs=2, rel=0.001)
 
 
-@each_board
+@on("mps2_an386:cortex-m4", "microbit:cortex-m0")
 @pytest.mark.parametrize("task", ["kws01", "ad01"])
 def test_the_runner_with_small_models(
     task: str, core: str, board: str, small: Callable[..., BuiltModel], tmp_path: Path
@@ -422,7 +431,7 @@ def test_the_runner_with_small_models(
 
 
 @needs_models
-@each_board
+@on("mps2_an386:cortex-m4", "mps2_an385:cortex-m0")
 @each_task
 def test_the_runner_with_the_benchmarks_models(task: str, core: str, board: str, tmp_path: Path) -> None:
     """On the benchmark's own bytes."""

@@ -13,7 +13,7 @@
 
 enum { ELEMENTS = 8, MOST_RUNS = 2000 };
 
-static uint8_t arena[ELEMENTS], received[4 * ELEMENTS], input[ELEMENTS];
+static uint8_t arena[ELEMENTS], received[4 * ELEMENTS], input[ELEMENTS] __attribute__((aligned(4)));
 static uint32_t runs;
 static jmp_buf enough;
 

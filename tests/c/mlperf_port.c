@@ -3,8 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "device.h"
 #include "port.h"
 
+#ifndef FAULT_PC
+#define FAULT_PC 0
+#endif
 #ifndef COUNT_STEP
 #define COUNT_STEP 1000
 #endif
@@ -29,6 +33,11 @@ void port_wait(void) {
 
 void port_write(uint8_t byte) {
     putchar(byte);
+}
+
+int device_take_fault(device_fault *to) {
+    to->pc = FAULT_PC;
+    return FAULT_PC != 0;
 }
 
 uint32_t port_count(void) {

@@ -257,7 +257,14 @@ static void ready(void) {
     say("m-ready", "", "");
 }
 
-void commands_start(void) {
+void commands_start(const device_fault *fault) {
+    if (fault != 0) {
+        text_put("e-[reset after a fault at 0x");
+        for (uint32_t shift = 32; shift != 0; shift -= 8) {
+            text_hex((uint8_t)(fault->pc >> (shift - 8)));
+        }
+        say("]", "", "");
+    }
     say("m-timestamp-mode-performance", "", "");
     say_time(clock_now());
     say("m-init-done", "", "");

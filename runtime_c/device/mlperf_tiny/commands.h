@@ -3,10 +3,10 @@
 #ifndef MLPERF_COMMANDS_H
 #define MLPERF_COMMANDS_H
 
-#include <stdint.h>
+#include "device.h"
 
-/* What a device says when it is on. */
-void commands_start(void);
+/* What a device says when it is on. fault: which one ended the run before, or 0. */
+void commands_start(const device_fault *fault);
 
 /* Takes the next byte received. The one that ends a command executes it: the answer ends in m-ready, whatever the bytes
  * were, and nothing is said before. */

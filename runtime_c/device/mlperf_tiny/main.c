@@ -14,8 +14,9 @@ void device_layer_end(uint32_t layer) {
 }
 
 int main(void) {
+    device_fault fault;
     port_start();
-    commands_start();
+    commands_start(device_take_fault(&fault) ? &fault : 0);
     for (;;) {
         const int32_t byte = port_read();
         (void)clock_now();

@@ -1,7 +1,11 @@
 #include "mlperf_task.h"
 
+#include <string.h>
+
 #include "device_model.h"
 #include "text.h"
+
+enum { WORD = 4 };
 
 static float float_at(const uint8_t *bytes) {
     const uint32_t bits = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
@@ -34,11 +38,19 @@ void task_convert(void) {
     }
 }
 
-void task_infer(void) {
-    uint8_t *to = device_model.arena + device_model.inputs[0].offset;
-    for (uint32_t i = 0; i < mlperf_task.elements; i++) {
-        to[i] = mlperf_task.input[i];
+/* In words, where the input lies in the arena as a word does: this is within the time that is measured. */
+static void copy(uint8_t *to, const uint8_t *from, uint32_t bytes) {
+    const uint32_t words = (uintptr_t)to % WORD == 0 ? bytes / WORD * WORD : 0;
+    for (uint32_t i = 0; i < words; i += WORD) {
+        memcpy(__builtin_assume_aligned(to + i, WORD), __builtin_assume_aligned(from + i, WORD), WORD);
     }
+    for (uint32_t i = words; i < bytes; i++) {
+        to[i] = from[i];
+    }
+}
+
+void task_infer(void) {
+    copy(device_model.arena + device_model.inputs[0].offset, mlperf_task.input, mlperf_task.elements);
     device_model.run(device_model.arena);
 }
 

@@ -10,7 +10,7 @@ typedef struct {
     uint32_t received_bytes; /* of one input, as sent */
     uint8_t *received;
     uint32_t elements;       /* of one input */
-    uint8_t *input;          /* as the model stores them */
+    uint8_t *input;          /* as the model stores them; aligned to 4 */
     const uint8_t *encoding; /* 256: a byte as sent -> as stored; 0 where IEEE single floats are sent, little endian */
     double input_scale, output_scale; /* exact, where device_model.h has them as float */
 } mlperf_task_type;
