@@ -37,10 +37,10 @@ static ring received;
 
 /* 50 MHz from the crystal of 8 MHz: the PLL's 200 MHz / 4. */
 static void start_clock(void) {
-    SYSCTL_RCC = (SYSCTL_RCC | 1U << 11) & ~(1U << 22);                       /* BYPASS, not yet USESYSDIV */
+    SYSCTL_RCC = (SYSCTL_RCC | 1U << 11) & ~(1U << 22);                             /* BYPASS, not yet USESYSDIV */
     SYSCTL_RCC = (SYSCTL_RCC & ~(0xFU << 6 | 3U << 4 | 1U << 13 | 1U)) | 0xEU << 6; /* 8 MHz, main oscillator, PLL on */
-    SYSCTL_RCC = (SYSCTL_RCC & ~(0xFU << 23)) | 3U << 23 | 1U << 22;          /* SYSDIV: 4, USESYSDIV */
-    for (uint32_t i = 0; i < 100000 && (SYSCTL_RIS & 1U << 6) == 0; i++) {    /* until the PLL locks */
+    SYSCTL_RCC = (SYSCTL_RCC & ~(0xFU << 23)) | 3U << 23 | 1U << 22;                /* SYSDIV: 4, USESYSDIV */
+    for (uint32_t i = 0; i < 100000 && (SYSCTL_RIS & 1U << 6) == 0; i++) {          /* until the PLL locks */
     }
     SYSCTL_RCC &= ~(1U << 11);
 }
@@ -56,9 +56,9 @@ void port_start(void) {
     UART0_CTL = 0;
     UART0_IBRD = DIVISOR / 64;
     UART0_FBRD = DIVISOR % 64;
-    UART0_LCRH = 0x70;         /* 8 bits, 16 bytes of FIFO */
+    UART0_LCRH = 0x70;            /* 8 bits, 16 bytes of FIFO */
     UART0_IM = 1U << 4 | 1U << 6; /* bytes have come, or have waited for 32 bits */
-    UART0_CTL = 0x301;         /* on, transmit, receive */
+    UART0_CTL = 0x301;            /* on, transmit, receive */
     NVIC_EN0 = 1U << UART0_IRQ;
     systick_restart();
 }

@@ -1,5 +1,5 @@
-/* nRF51822: nRF51 Series Reference Manual (v3.0.1), chapters as below; pins: the BBC micro:bit V1's schematic. Runs in QEMU;
- * untested on hardware. */
+/* nRF51822: nRF51 Series Reference Manual (v3.0.1), chapters as below; pins: the BBC micro:bit V1's schematic. Runs in
+ * QEMU; untested on hardware. */
 #include "port.h"
 
 #include "ring.h"
@@ -13,6 +13,7 @@
 /* GPIO */
 #define GPIO_OUTSET REGISTER(0x50000508)
 #define GPIO_DIRSET REGISTER(0x50000518)
+#define GPIO_PIN_CNF(pin) REGISTER(0x50000700 + 4 * (pin))
 
 /* UART */
 #define UART_STARTRX REGISTER(0x40002000)
@@ -48,6 +49,7 @@ void port_start(void) {
     }
     GPIO_OUTSET = 1U << TRANSMIT_PIN;
     GPIO_DIRSET = 1U << TRANSMIT_PIN;
+    GPIO_PIN_CNF(RECEIVE_PIN) = 3U << 2; /* an input, pulled up */
     UART_PSELTXD = TRANSMIT_PIN;
     UART_PSELRXD = RECEIVE_PIN;
     UART_BAUDRATE = BAUD_115200;

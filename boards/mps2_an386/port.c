@@ -1,5 +1,5 @@
-/* UART 0 and timer 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D) at their places in FPGA image AN386 (ARM DAI 0386,
- * section 3). Runs in QEMU; untested on hardware. */
+/* UART 0 and timer 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D) at their places in FPGA image AN386 (ARM DAI
+ * 0386, section 3). Runs in QEMU; untested on hardware. */
 #include "port.h"
 
 #include "ring.h"

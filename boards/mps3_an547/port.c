@@ -1,6 +1,6 @@
-/* UART 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D) at its place in FPGA image AN547 (ARM DAI 0547, section 4), and the
- * system counter of the Corstone SSE-300 subsystem (ARM 101773, section 4.2). Addresses of the secure state. Runs in QEMU;
- * untested on hardware. */
+/* UART 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D) at its place in FPGA image AN547 (ARM DAI 0547, section 4),
+ * and the system counter of the Corstone SSE-300 subsystem (ARM 101773, section 4.2). Addresses of the secure state. Runs
+ * in QEMU; untested on hardware. */
 #include "port.h"
 
 #include "ring.h"

@@ -1,5 +1,5 @@
-/* STM32F405: RM0090 (rev 19) and its sections below; memory map 2.3. USART1 at the header's pins SC and SD. Runs in QEMU, where
- * clocks and pins answer 0 to everything; untested on hardware. */
+/* STM32F405: RM0090 (rev 19) and its sections below; memory map 2.3. USART1 at the header's pins SC and SD. Runs in QEMU,
+ * where clocks and pins answer 0 to everything; untested on hardware. */
 #include "port.h"
 
 #include "ring.h"
@@ -38,7 +38,8 @@ enum { RECEIVED = 1 << 5, CAN_SEND = 1 << 7 }; /* of USART1_SR */
 
 static ring received;
 
-/* Goes on after a while all the same: QEMU has no such register, and a clock that does not start shows as a wrong baud rate. */
+/* Goes on after a while all the same: QEMU has no such register, and a clock that does not start shows as a wrong baud
+ * rate. */
 static void wait_for(const volatile uint32_t *reg, uint32_t mask, uint32_t value) {
     for (uint32_t i = 0; i < 100000 && (*reg & mask) != value; i++) {
     }
@@ -46,12 +47,12 @@ static void wait_for(const volatile uint32_t *reg, uint32_t mask, uint32_t value
 
 /* 168 MHz from the internal oscillator of 16 MHz; APB1 at 42 MHz, its timers and APB2 at 84. */
 static void start_clock(void) {
-    FLASH_ACR = 0x705;                     /* 5 wait states, prefetch, caches */
+    FLASH_ACR = 0x705;                       /* 5 wait states, prefetch, caches */
     RCC_PLLCFGR = 8U | 168U << 6 | 7U << 24; /* 16 MHz / 8 * 168 / 2 */
-    RCC_CR |= 1U << 24;                    /* PLLON */
-    wait_for(&RCC_CR, 1U << 25, 1U << 25); /* PLLRDY */
-    RCC_CFGR = 5U << 10 | 4U << 13;        /* APB1 / 4, APB2 / 2 */
-    RCC_CFGR |= 2U;                        /* system clock: PLL */
+    RCC_CR |= 1U << 24;                      /* PLLON */
+    wait_for(&RCC_CR, 1U << 25, 1U << 25);   /* PLLRDY */
+    RCC_CFGR = 5U << 10 | 4U << 13;          /* APB1 / 4, APB2 / 2 */
+    RCC_CFGR |= 2U;                          /* system clock: PLL */
     wait_for(&RCC_CFGR, 3U << 2, 2U << 2);
 }
 

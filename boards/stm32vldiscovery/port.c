@@ -1,5 +1,5 @@
-/* STM32F100: RM0041 (rev 6) and its sections below; memory map 2.3. Runs in QEMU, where clocks and pins answer 0 to everything;
- * untested on hardware. */
+/* STM32F100: RM0041 (rev 6) and its sections below; memory map 2.3. Runs in QEMU, where clocks and pins answer 0 to
+ * everything; untested on hardware. */
 #include "port.h"
 
 #include "ring.h"
@@ -27,7 +27,8 @@ enum { RECEIVED = 1 << 5, CAN_SEND = 1 << 7 }; /* of USART1_SR */
 
 static ring received;
 
-/* Goes on after a while all the same: QEMU has no such register, and a clock that does not start shows as a wrong baud rate. */
+/* Goes on after a while all the same: QEMU has no such register, and a clock that does not start shows as a wrong baud
+ * rate. */
 static void wait_for(const volatile uint32_t *reg, uint32_t mask, uint32_t value) {
     for (uint32_t i = 0; i < 100000 && (*reg & mask) != value; i++) {
     }
@@ -44,7 +45,7 @@ static void start_clock(void) {
 
 void port_start(void) {
     start_clock();
-    RCC_APB2ENR |= 1U << 2 | 1U << 14; /* GPIOA, USART1 */
+    RCC_APB2ENR |= 1U << 2 | 1U << 14;         /* GPIOA, USART1 */
     GPIOA_CRH = (GPIOA_CRH & ~0xFF0U) | 0x4B0; /* PA9: alternate function, push-pull, 50 MHz; PA10: input */
     USART1_BRR = (CLOCK_HZ + BAUD / 2) / BAUD;
     USART1_CR1 = 1U << 13 | 1U << 5 | 1U << 3 | 1U << 2; /* on, interrupt on receive, transmit, receive */

@@ -59,8 +59,9 @@ def link_firmware(
             (Path(scratch) / name).write_text(text, encoding="utf-8")
         sources = [*library, *(Path(scratch) / name for name in glue), *own, DEVICE / "device.c", board.folder / "port.c"]
         level = optimize or LEVELS[model.manifest["optimize"]]
-        return _link(board, target_of(model, board), sources, [folder, program], {"EDGEQ_HOOKS": "1", **(defines or {})},
-                     level, out, extra)  # fmt: skip
+        clocks = {"BOARD_CLOCK_HZ": f"{board.clock_hz}U", "BOARD_COUNTER_HZ": f"{board.counter.hz}U"}
+        return _link(board, target_of(model, board), sources, [folder, program],
+                     {"EDGEQ_HOOKS": "1", **clocks, **(defines or {})}, level, out, extra)  # fmt: skip
 
 
 def target_of(model: BuiltModel, board: Board) -> Target:

@@ -11,8 +11,9 @@ void port_start(void);
  * (the UART's own, where port.c has no buffer). */
 int32_t port_read(void);
 
-/* Sleeps until a byte may have arrived; may return before that. A program that finds nothing to read calls it before it looks
- * again: the core rests, and QEMU, whose model of some UARTs takes the next byte only while the core does, goes on. */
+/* Sleeps until a byte may have arrived; may return before that. A program that finds nothing to read calls it before it
+ * looks again: the core rests, and QEMU, whose model of some UARTs takes the next byte only while the core does, goes on.
+ * */
 void port_wait(void);
 
 /* Waits until the UART has taken the byte. */

@@ -1,5 +1,5 @@
-/* SysTick, the core's own timer of 24 bits, as a counter of 32: an interrupt each time it runs out counts the upper bits. For port.c
- * where there is no better counter. Armv6-M ARM (DDI 0419) B3.3, Armv7-M ARM (DDI 0403) B3.3. */
+/* SysTick, the core's own timer of 24 bits, as a counter of 32: an interrupt each time it runs out counts the upper bits.
+ * For port.c where there is no better counter. Armv6-M ARM (DDI 0419) B3.3, Armv7-M ARM (DDI 0403) B3.3. */
 #ifndef SYSTICK_H
 #define SYSTICK_H
 
