@@ -37,14 +37,14 @@ def compile_firmware(
 
 def link_firmware(
     folder: Path, board: Board, app: str | Path, out: Path, optimize: str | None = None,
-    defines: Mapping[str, str] | None = None, extra: Sequence[str] = (),
+    defines: Mapping[str, str] | None = None, extra: Sequence[str] = (), files: Mapping[str, str] | None = None,
 ) -> Path:  # fmt: skip
     """Links what `edgeq build` wrote to `folder` with a program that talks over the board's serial port. -> out.
 
     app: the name of a folder in runtime_c/device, or a folder of C files; they see device_model.h, device.h and port.h.
     The library calls device_layer_begin and device_layer_end. optimize: the compiler's level; by default what the build
-    chose. defines: for every file. Raises BadInput where it is no such folder or the board does not run its code,
-    BuildFailed with the compiler's first error.
+    chose. defines: for every file. files: more C, name -> text. Raises BadInput where it is no such folder or the board does
+    not run its code, BuildFailed with the compiler's first error.
     """
     model = BuiltModel.open(folder)
     program = app if isinstance(app, Path) else DEVICE / app.replace("-", "_")
@@ -54,9 +54,10 @@ def link_firmware(
                        hint=f"one of {', '.join(sorted(p.name for p in DEVICE.iterdir() if p.is_dir()))}")  # fmt: skip
     library = [folder / name for name in model.files if name.endswith(".c")]
     with tempfile.TemporaryDirectory(prefix="edgeq_firmware_") as scratch:
-        glue = Path(scratch) / "device_model.c"
-        glue.write_text(device_model(model.manifest, board.name), encoding="utf-8")
-        sources = [*library, glue, *own, DEVICE / "device.c", board.folder / "port.c"]
+        glue = {"device_model.c": device_model(model.manifest, board.name), **(files or {})}
+        for name, text in glue.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+        sources = [*library, *(Path(scratch) / name for name in glue), *own, DEVICE / "device.c", board.folder / "port.c"]
         level = optimize or LEVELS[model.manifest["optimize"]]
         clocks = {"BOARD_CLOCK_HZ": f"{board.clock_hz}U", "BOARD_COUNTER_HZ": f"{board.counter.hz}U"}
         return _link(board, target_of(model, board), sources, [folder, program],
