@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgeq.device.board import Board
+from edgeq.device.fit import overflow
 from edgeq.emit import device_model
 from edgeq.errors import BadInput, BuildFailed
 from edgeq.model import BuiltModel
@@ -74,8 +75,7 @@ def _link(
     board: Board, target: Target, sources: Sequence[Path], include: Iterable[Path], defines: Mapping[str, str] | None,
     optimize: str, out: Path, extra: Sequence[str],
 ) -> Path:  # fmt: skip
-    if target.name not in board.targets:
-        raise BadInput(f"does not run code for {target.name}", node=board.name, hint=f"targets: {', '.join(board.targets)}")
+    board.runs(target)
     if shutil.which(COMPILER) is None:
         raise BuildFailed(f"no {COMPILER} on PATH",
                           hint="apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi")  # fmt: skip
@@ -85,6 +85,8 @@ def _link(
                *map(str, inputs), f"-Wl,-T,{board.folder / 'link.ld'}", "-o", str(out), *extra]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        if error := overflow(done.stderr, f"{board.name}, {target.name}"):
+            raise error
         errors = [line for line in done.stderr.splitlines() if is_error(line)] or done.stderr.splitlines()
         raise BuildFailed(f"{COMPILER} failed: {errors[0] if errors else done.returncode}", node=f"{board.name}, {target.name}",
                           hint=f"see its messages with: {' '.join(command)}")  # fmt: skip
@@ -93,4 +95,4 @@ def _link(
 
 def is_error(line: str) -> bool:
     """Whether a line of the compiler's or linker's output says what is wrong."""
-    return any(word in line for word in ("error", "undefined reference", "overflowed", "will not fit", "cannot find"))
+    return any(word in line for word in ("error", "undefined reference", "will not fit", "cannot find"))

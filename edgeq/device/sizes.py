@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elftools.elf.elffile import ELFFile
 
@@ -60,7 +61,8 @@ def read_symbols(elf: Path) -> list[Symbol]:
     """Functions and objects of an ELF file, by address."""
     found, file = [], ""
     with elf.open("rb") as stream:
-        for symbol in ELFFile(stream).get_section_by_name(".symtab").iter_symbols():
+        table: Any = ELFFile(stream).get_section_by_name(".symtab")
+        for symbol in table.iter_symbols():
             kind, local = symbol["st_info"]["type"], symbol["st_info"]["bind"] == "STB_LOCAL"
             if kind == "STT_FILE":  # of the local ones that follow
                 file = symbol.name

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
@@ -23,9 +24,11 @@ from edgeq.errors import BuildFailed
 EXECUTABLE = 4  # of a section's flags
 ADDRESSES = (2, 3, 47, 48, 49, 50)  # R_ARM_ABS32, REL32, THM_MOVW/MOVT _ABS and _PREL: relocations that are no calls or jumps
 OBJDUMP = "arm-none-eabi-objdump"
+DISASSEMBLE = (OBJDUMP, "-d", "-m", "armv8.1-m.main")  # all that any Cortex-M knows; without -m not Helium
 LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f ]+)\t(\S+)(?:\t([^@;\n]*))?", re.M)
 IF = r"(?:eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)"
 BRANCH = re.compile(rf"(?:b{IF}|cbn?z|letp?|wls(?:tp\.\d+)?|(b))(?:\.[nw])? ")  # group 1: always taken
+CALL = re.compile(rf"bl |{BRANCH.pattern}")  # a branch out of a function is its last call
 RETURN = re.compile(rf"(?:bx|mov|pop|ldmia(?:\.w)?)({IF}?)(?: lr$| pc, lr$| .*pc}}$)|ldr\.w pc, \[sp\]|udf|b\.n \.")
 JUMP = re.compile(r"bx |mov pc,|tbh |(?:ldr|add)(?:\.w)? pc,")  # to an address that is computed
 POINTER = re.compile(r"blx r|bx (?!lr)")  # in C: a call, or as the last thing a jump, to a function that a pointer names
@@ -72,7 +75,7 @@ class Program:
     @cached_property
     def code(self) -> Mapping[int, Instruction]:
         """Address -> instruction."""
-        done = subprocess.run([OBJDUMP, "-d", str(self.elf)], capture_output=True, text=True, check=False)
+        done = subprocess.run([*DISASSEMBLE, str(self.elf)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise BuildFailed(f"{OBJDUMP} failed: {done.stderr.strip()}", node=str(self.elf))
         found = {}
@@ -100,7 +103,7 @@ class Program:
                 if not isinstance(section, RelocationSection):
                     continue
                 into = elf.get_section(section["sh_info"])
-                symbols = elf.get_section(section["sh_link"])
+                symbols: Any = elf.get_section(section["sh_link"])
                 if not into["sh_flags"] & ALLOCATED or into.name == ".vectors":
                     continue
                 for r in section.iter_relocations():
@@ -148,7 +151,7 @@ class Program:
             return self._follow(address)  # in assembly
         inside = range(address, address + function.size)
         calls = [(size, i.target) for i in body
-                 if i.target is not None and i.target not in inside and re.match(r"b|cb", i.text)]  # fmt: skip
+                 if i.target is not None and i.target not in inside and CALL.match(i.text)]  # fmt: skip
         for i in body:
             if POINTER.match(i.text):
                 targets = self.taken.get(source, set()) | (set() if source in self.closed else self.taken.get("", set()))
@@ -159,8 +162,8 @@ class Program:
 
     def _follow(self, start: int) -> tuple[int, list[tuple[int, int]]]:
         """As _holds, on every path through the instructions. Each must run at one depth of the stack, wherever it is reached
-        from. A computed jump leads to the addresses that `adr` takes, or to where the pc is where it adds to that; where there is
-        one, no instruction of the function may be left unseen."""
+        from. A computed jump leads to the addresses that `adr` takes, or to where the pc is where it adds to that; where
+        there is one, no instruction of the function may be left unseen."""
         depths: dict[int, int] = {}
         deepest, calls, jumps, entries = 0, list[tuple[int, int]](), set[int](), set[int]()
         pending = [(start, 0)]
@@ -243,12 +246,12 @@ class Program:
 
     def _unbounded(self, address: int, fact: str) -> BuildFailed:
         return BuildFailed(f"{fact}, so the stack has no bound", node=f"function {self._name(address)}",
-                           hint=f"{OBJDUMP} -d {self.elf}")  # fmt: skip
+                           hint=f"look at {' '.join(DISASSEMBLE)} {self.elf}")  # fmt: skip
 
 
 def read_frames(usages: Iterable[Path]) -> tuple[dict[str, tuple[int, str]], dict[str, str]]:
-    """(function -> bytes, and "static", "dynamic" or "dynamic,bounded": by its name, and by "source.c:name", the largest of equal
-    names; function -> source)."""
+    """(function -> bytes, and "static", "dynamic" or "dynamic,bounded": by its name, and by "source.c:name", the largest of
+    equal names; function -> source)."""
     frames: dict[str, tuple[int, str]] = {}
     sources: dict[str, str] = {}
     for usage in usages:
