@@ -18,8 +18,9 @@ from typing import Any
 import click
 
 from edgeq._version import __version__
-from edgeq.cli_board import profile, verify
+from edgeq.cli_boards import boards, firmware, flash
 from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, by_name, folder_argument, input_specs, json_flag
+from edgeq.cli_verify import profile, verify
 from edgeq.errors import EdgeqError
 from edgeq.targets import OPTIMIZE, TARGETS
 
@@ -53,8 +54,9 @@ def cli() -> None:
 @click.option("--calib", metavar="FILE|FOLDER|random", help="Typical inputs: .npz, .npy or a folder of .npy.")
 @click.option("-o", "--output", "folder", metavar="DIR", type=click.Path(path_type=Path),
               help="Folder to write; replaced if it is an earlier build. [default: ./NAME]")  # fmt: skip
-@click.option("--target", type=click.Choice(list(TARGETS)), default="generic", show_default=True,
-              help="What the C is for; see `edgeq targets`.")  # fmt: skip
+@click.option("--target", type=click.Choice(list(TARGETS)),
+              help="What the C is for; see `edgeq targets`. [default: the board's, or generic]")  # fmt: skip
+@click.option("--board", metavar="NAME", help="The board it must fit; see `edgeq boards`.")
 @click.option("--name", help="Prefix of all C names. [default: the model file's]")
 @click.option("--method", type=click.Choice(METHODS), default="mse", show_default=True,
               help="How activation ranges are chosen.")  # fmt: skip
@@ -70,9 +72,9 @@ def cli() -> None:
 @json_flag
 @click.option("-v", "--verbose", is_flag=True, help="ONNX nodes and cost of every layer, and what is going on.")
 def build(
-    *, model: Path, calib: str | None, folder: Path | None, target: str, name: str | None, method: str,
-    ranges: tuple[Named, ...], dtypes: tuple[Named, ...], shapes: tuple[Named, ...], io_layout: str, optimize: str,
-    single_file: bool, no_check: bool, as_json: bool, verbose: bool,
+    *, model: Path, calib: str | None, folder: Path | None, target: str | None, board: str | None, name: str | None,
+    method: str, ranges: tuple[Named, ...], dtypes: tuple[Named, ...], shapes: tuple[Named, ...], io_layout: str,
+    optimize: str, single_file: bool, no_check: bool, as_json: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Compile MODEL to a folder of integer-only C, and prove it against the reference.
 
@@ -80,6 +82,7 @@ def build(
     Examples:
       edgeq build model.onnx --calib samples.npz
       edgeq build model.onnx --calib samples.npz --target cortex-m4 -o src/model
+      edgeq build model.onnx --calib samples.npz --board nucleo_l4r5zi
       edgeq build camera.onnx --calib frames.npy --input-dtype uint8 --input-range 0:255
       edgeq build model.onnx --calib random --shape input=1,3,32,32
     """
@@ -94,7 +97,7 @@ def build(
 
     with show.ProgressBars(verbose) as progress:
         built = compile_model(model, calib, target, name, method, specs, fixed, io_layout, single_file,
-                              not no_check, progress, optimize)  # fmt: skip
+                              not no_check, progress, optimize, board)  # fmt: skip
     folder = folder or Path(built.name)
     built.save(folder)
     if as_json:
@@ -253,7 +256,7 @@ def targets(as_json: bool) -> None:
         show.show_rows(rows)
 
 
-for command in (verify, profile):
+for command in (boards, firmware, flash, verify, profile):
     cli.add_command(command)
 
 # ---------------------------------------------------------------- outcome

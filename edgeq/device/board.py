@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from edgeq.errors import BadInput
 from edgeq.resources import BOARDS
-from edgeq.targets import TARGETS
+from edgeq.targets import TARGETS, Target
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,9 +19,9 @@ else:
     import tomli as tomllib
 
 TESTED = {
-    "hardware": "run on the board itself",
-    "qemu": "run in QEMU; untested on hardware",
-    "compiled": "compiled and linked; untested on hardware",
+    "hardware": "on hardware",
+    "qemu": "in QEMU; untested on hardware",
+    "compiled": "compiled; untested on hardware",
 }
 T = TypeVar("T")
 
@@ -71,11 +71,12 @@ class Qemu:
 
 @dataclass(frozen=True)
 class Runner:
-    """Commands that put firmware on the board, one after the other, and what the last reads from stdin. {elf}, {hex} and {bin}
-    stand for files, {address} for where flash begins."""
+    """Commands that put firmware on the board, one after the other; what each reads from stdin; what to try where they fail.
+    {elf}, {hex} and {bin} stand for files, {address} for where flash begins."""
 
     commands: tuple[tuple[str, ...], ...]
     stdin: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,13 @@ class Board:
     def instructions_per_count(self) -> float:
         """In QEMU with -icount shift=0, where an instruction takes 1 ns; 0 where QEMU has no such board."""
         return 1e9 / self.qemu.counter_hz if self.qemu else 0
+
+    def runs(self, target: Target) -> Target:
+        """The target. Raises BadInput where the board does not run its code."""
+        if target.name not in self.targets:
+            hint = f"targets: {', '.join(self.targets)}"
+            raise BadInput(f"does not run code for {target.name}", node=self.name, hint=hint)
+        return target
 
     @classmethod
     def read(cls, folder: Path) -> Board:
@@ -153,6 +161,13 @@ def convert(wanted: Any, value: Any, where: str) -> Any:
     if wanted in (int, str) and type(value) is wanted:
         return value
     raise BadInput(f"is {value!r}", node=where, hint="see boards/README.md")
+
+
+def find_board(name: str) -> Board:
+    """The board of that name. Raises BadInput listing the names."""
+    if name not in boards():
+        raise BadInput(f"unknown board {name!r}", node="--board", hint=f"one of {', '.join(boards())}")
+    return boards()[name]
 
 
 @cache

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from edgeq.device.board import Board, boards
+from edgeq.device.board import Board, boards, find_board
 from edgeq.device.board import emulated as emulated_boards
 from edgeq.device.emulator import emulate
-from edgeq.device.firmware import link_firmware
+from edgeq.device.image import build_firmware, default_folder, record_of
 from edgeq.device.port import BAUD, find_port, open_port
 from edgeq.device.protocol import Link
 from edgeq.errors import BadInput, DeviceError
 from edgeq.model import BuiltModel
 
+APP = "serial"
 EMULATED_HZ = 2e6  # instructions a second that QEMU can be relied on for, on a busy machine
 PATIENCE = 20  # times that a run may take longer than estimated
 
 
 @dataclass(frozen=True)
 class Connection:
-    """link: to firmware of `model`. board: None where boards/ does not know its name. elf: None where it was there before."""
+    """link: to firmware of `model`. board: None where it is not in boards/. record: firmware.json, where it is known."""
 
     link: Link
     model: BuiltModel
     board: Board | None
     emulated: bool
-    elf: Path | None
+    record: Mapping[str, Any] | None
 
 
 @contextmanager
@@ -39,30 +41,37 @@ def connect(
 ) -> Iterator[Connection]:  # fmt: skip
     """A connection to a board that runs the model which `edgeq build` wrote to `folder`.
 
-    port: a device or a pyserial URL; by default the one with the board's USB id. board: a name in boards/. emulated: in QEMU,
-    with `firmware`, or with one that is built for it. baud: by default what board.toml says. Raises DeviceError or BadInput.
+    port: a device or a pyserial URL; by default the one with the board's USB id. board: a name in boards/, by default what the
+    folder was built for. emulated: in QEMU, with the ELF `firmware`, or as `edgeq firmware` links it. baud: by default what
+    board.toml says. Raises DeviceError, BadInput, or what build_firmware raises.
     """
-    model, known = BuiltModel.open(folder), find_board(board)
+    model = BuiltModel.open(folder)
+    name = board or model.manifest.get("board")
+    known = find_board(name) if name else None
     if port and emulated:
         raise BadInput("an emulated board has no port of this machine", node="--port", hint="--port or --emulate")
     if not emulated:
         where = port or find_port(*usb_ids(known))
         with open_port(where, baud or (known.uart.baud if known else BAUD)) as line:
-            yield check(Connection(Link(line, where), model, known, False, None))
+            link = Link(line, where)
+            there = known or boards().get(link.hello.board)
+            yield check(Connection(link, model, there, False, record_of(folder, there) if there else None))
         return
     if known is None:
         raise BadInput("which board?", node="--emulate", hint=f"--board NAME, one of {', '.join(emulated_boards())}")
     with tempfile.TemporaryDirectory(prefix="edgeq_emulate_") as scratch:
-        elf = firmware or link_firmware(folder, known, "serial", Path(scratch) / "firmware.elf")
+        elf, record = (firmware, None) if firmware else linked(folder, known, Path(scratch))
         with emulate(known, elf) as tty, open_port(tty) as line:
-            yield check(Connection(Link(line, known.name), model, known, True, elf))
+            yield check(Connection(Link(line, known.name), model, known, True, record))
 
 
-def find_board(name: str | None) -> Board | None:
-    """The board of that name. Raises BadInput listing the names."""
-    if name is not None and name not in boards():
-        raise BadInput(f"unknown board {name!r}", node="--board", hint=f"one of {', '.join(boards())}")
-    return boards()[name] if name else None
+def linked(folder: Path, board: Board, scratch: Path) -> tuple[Path, Mapping[str, Any]]:
+    """Firmware with the serial program, as `edgeq firmware` linked it, or linked now into `scratch`. -> ELF, firmware.json."""
+    record = record_of(folder, board)
+    if record and record["app"] == APP:
+        return default_folder(folder, board) / "firmware.elf", record
+    made = build_firmware(folder, board, APP, scratch)
+    return made.files["elf"], made.record
 
 
 def usb_ids(board: Board | None) -> tuple[list[str], str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgeq.device.board import Board
+from edgeq.device.fit import overflow
 from edgeq.emit import device_model
 from edgeq.errors import BadInput, BuildFailed
 from edgeq.model import BuiltModel
@@ -37,14 +38,14 @@ def compile_firmware(
 
 def link_firmware(
     folder: Path, board: Board, app: str | Path, out: Path, optimize: str | None = None,
-    defines: Mapping[str, str] | None = None, extra: Sequence[str] = (),
+    defines: Mapping[str, str] | None = None, extra: Sequence[str] = (), files: Mapping[str, str] | None = None,
 ) -> Path:  # fmt: skip
     """Links what `edgeq build` wrote to `folder` with a program that talks over the board's serial port. -> out.
 
     app: the name of a folder in runtime_c/device, or a folder of C files; they see device_model.h, device.h and port.h.
     The library calls device_layer_begin and device_layer_end. optimize: the compiler's level; by default what the build
-    chose. defines: for every file. Raises BadInput where it is no such folder or the board does not run its code,
-    BuildFailed with the compiler's first error.
+    chose. defines: for every file. files: more C, name -> text. Raises BadInput where it is no such folder or the board does
+    not run its code, BuildFailed with the compiler's first error.
     """
     model = BuiltModel.open(folder)
     program = app if isinstance(app, Path) else DEVICE / app.replace("-", "_")
@@ -54,9 +55,10 @@ def link_firmware(
                        hint=f"one of {', '.join(sorted(p.name for p in DEVICE.iterdir() if p.is_dir()))}")  # fmt: skip
     library = [folder / name for name in model.files if name.endswith(".c")]
     with tempfile.TemporaryDirectory(prefix="edgeq_firmware_") as scratch:
-        glue = Path(scratch) / "device_model.c"
-        glue.write_text(device_model(model.manifest, board.name), encoding="utf-8")
-        sources = [*library, glue, *own, DEVICE / "device.c", board.folder / "port.c"]
+        glue = {"device_model.c": device_model(model.manifest, board.name), **(files or {})}
+        for name, text in glue.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+        sources = [*library, *(Path(scratch) / name for name in glue), *own, DEVICE / "device.c", board.folder / "port.c"]
         level = optimize or LEVELS[model.manifest["optimize"]]
         clocks = {"BOARD_CLOCK_HZ": f"{board.clock_hz}U", "BOARD_COUNTER_HZ": f"{board.counter.hz}U"}
         return _link(board, target_of(model, board), sources, [folder, program],
@@ -73,8 +75,7 @@ def _link(
     board: Board, target: Target, sources: Sequence[Path], include: Iterable[Path], defines: Mapping[str, str] | None,
     optimize: str, out: Path, extra: Sequence[str],
 ) -> Path:  # fmt: skip
-    if target.name not in board.targets:
-        raise BadInput(f"does not run code for {target.name}", node=board.name, hint=f"targets: {', '.join(board.targets)}")
+    board.runs(target)
     if shutil.which(COMPILER) is None:
         raise BuildFailed(f"no {COMPILER} on PATH",
                           hint="apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi")  # fmt: skip
@@ -84,6 +85,8 @@ def _link(
                *map(str, inputs), f"-Wl,-T,{board.folder / 'link.ld'}", "-o", str(out), *extra]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        if error := overflow(done.stderr, f"{board.name}, {target.name}"):
+            raise error
         errors = [line for line in done.stderr.splitlines() if is_error(line)] or done.stderr.splitlines()
         raise BuildFailed(f"{COMPILER} failed: {errors[0] if errors else done.returncode}", node=f"{board.name}, {target.name}",
                           hint=f"see its messages with: {' '.join(command)}")  # fmt: skip
@@ -92,4 +95,4 @@ def _link(
 
 def is_error(line: str) -> bool:
     """Whether a line of the compiler's or linker's output says what is wrong."""
-    return any(word in line for word in ("error", "undefined reference", "overflowed", "will not fit", "cannot find"))
+    return any(word in line for word in ("error", "undefined reference", "will not fit", "cannot find"))

@@ -2,6 +2,7 @@
 
 from edgeq.emit.device import device_model
 from edgeq.emit.emit import Emission, emit, prefix
+from edgeq.emit.mlperf import mlperf_task
 from edgeq.emit.single import amalgamate
 
-__all__ = ["Emission", "amalgamate", "device_model", "emit", "prefix"]
+__all__ = ["Emission", "amalgamate", "device_model", "emit", "mlperf_task", "prefix"]

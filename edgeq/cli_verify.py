@@ -1,4 +1,4 @@
-"""Commands that talk to a board: thin, as those in cli.py; cli_show_board.py does the printing."""
+"""Commands that talk to a board: thin, as those in cli.py; cli_show_verify.py does the printing."""
 
 # ruff: noqa: PLC0415
 
@@ -48,7 +48,7 @@ def verify(folder: Path, data: str | None, samples: int, as_json: bool, **where:
       edgeq verify model/ --board nucleo_f446re --data dev.npz -n 50
       edgeq verify model/ --port /dev/ttyACM0
     """
-    from edgeq import cli_show_board as show
+    from edgeq import cli_show_verify as show
     from edgeq.cli_show import ProgressBars, print_json
     from edgeq.device.connect import connect
     from edgeq.device.verify import inputs, verify
@@ -79,7 +79,7 @@ def profile(folder: Path, runs: int, as_json: bool, **where: Any) -> None:
       edgeq profile model/ --board mps2_an386 --emulate
       edgeq profile model/ --port /dev/ttyACM0 --json
     """
-    from edgeq import cli_show_board as show
+    from edgeq import cli_show_verify as show
     from edgeq.cli_show import ProgressBars, print_json
     from edgeq.device.connect import connect
     from edgeq.device.profile import profile

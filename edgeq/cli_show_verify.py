@@ -13,6 +13,8 @@ from edgeq.device.profile import Profile
 from edgeq.device.verify import Verified
 from edgeq.report import count, kib
 
+SIZES = ("flash", "ram", "stack")  # of firmware.json
+
 
 def board_summary(board: Connection) -> dict[str, Any]:
     """The board and what runs there, for machines."""
@@ -47,7 +49,8 @@ def profile_summary(board: Connection, p: Profile) -> dict[str, Any]:
     return {
         **board_summary(board), "unit": p.unit, "step": p.step, "runs": p.runs, "count": p.count, "most": p.most,
         "seconds": p.seconds, "macs": m["macs"], "stack_bytes": p.stack_bytes, "arena_bytes": p.arena_bytes,
-        "constant_bytes": m["constant_bytes"], "code_bytes": m["code_bytes"], "layers": layers,
+        "constant_bytes": m["constant_bytes"], "firmware": board.record and {k: board.record[k] for k in SIZES},
+        "layers": layers,
     }  # fmt: skip
 
 
@@ -61,16 +64,23 @@ def show_profile(board: Connection, p: Profile, page: Path) -> None:
                      Text("█" * round(BAR * x.count / most), style="blue"))  # fmt: skip
     console().print(rows)
     print()
-    m = board.model.manifest
     spread = "the same each time" if p.count == p.most else f"{count(p.count)} to {count(p.most)}"
     print_facts([
         *_facts_of_board(board),
         ("run", f"{count(p.count)} {p.unit}{f', {1000 * p.seconds:.3g} ms' if p.seconds else ''}; {p.runs} runs, {spread}"),
         ("counter", f"in steps of {p.step:.4g}" if p.step > 1 else "exact"),
-        ("RAM", f"{p.arena_bytes:,} bytes ({kib(p.arena_bytes)}) of arena, {p.stack_bytes:,} of stack in use at most"),
-        ("flash", f"{m['constant_bytes']:,} bytes of constants, about {m['code_bytes']:,} of kernels"),
+        *_sizes(board, p),
         ("report", str(page)),
     ])  # fmt: skip
+
+
+def _sizes(board: Connection, p: Profile) -> list[tuple[str, str]]:
+    m, record = board.model.manifest, board.record
+    stack, flash = f"{p.stack_bytes:,} bytes at most so far", f"about {m['constant_bytes'] + m['code_bytes']:,} bytes"
+    if record:
+        stack += f"; cannot exceed {record['stack']['program']:,}"
+        flash = "{bytes:,} of {of:,} bytes, of which {model:,} are the model's".format(**record["flash"])
+    return [("arena", f"{p.arena_bytes:,} bytes ({kib(p.arena_bytes)})"), ("stack", stack), ("flash", flash)]
 
 
 def _facts_of_board(board: Connection) -> list[tuple[str, str]]:
