@@ -222,7 +222,7 @@ def test_qemu_that_ends_by_itself_is_told(elf: Path) -> None:
         (command,) = pids(str(elf))
         os.kill(command, signal.SIGTERM)
         link.stack()
-    with pytest.raises(DeviceError, match=r"QEMU (ended|named no tty).*could not load"), linked(elf.with_name("missing.elf")):
+    with pytest.raises(DeviceError, match=r"QEMU (ended|named no tty).*Could not load"), linked(elf.with_name("missing.elf")):
         pass
 
 

@@ -69,34 +69,23 @@ def profile(
     link, model, hello = connection.link, connection.model, connection.link.hello
     if sample is None:
         sample = {name: x[-1:] for name, x in inputs(model).items()}
-    rows = []
+    rows: list[list[int]] = []
     for run in range(runs):
-        rows.append(layer_counts(link, model, sample))
+        row = layer_counts(link, model, sample)
+        load(link, model, sample)
+        rows.append([*row, *link.run()[:1]])
         if progress:
             progress(run + 1, runs)
-    load(link, model, sample)
-    least, most = link.run(runs)
-    step = unit_step(connection)
-
-    def units(counts: float) -> int:
-        return round(counts * step)
-
-    layers = tuple(
-        LayerProfile(x["index"], x["name"], x["op"], x["kernel"], x["macs"], units(low), units(high))
-        for x, low, high in zip(model.manifest["layers"], np.min(rows, 0), np.max(rows, 0), strict=True)
-    )  # fmt: skip
+    instructions = connection.board.instructions_per_count if connection.emulated and connection.board else None
+    step = instructions or hello.clock_hz / hello.counter_hz
+    least, most = ([round(count * step) for count in extreme(rows, 0)] for extreme in (np.min, np.max))
+    layers = [LayerProfile(x["index"], x["name"], x["op"], x["kernel"], x["macs"], low, high)
+              for x, low, high in zip(model.manifest["layers"], least[:-1], most[:-1], strict=True)]  # fmt: skip
     return Profile(
-        hello.board, connection.emulated, "instructions" if connection.emulated else "cycles", step, runs, units(least),
-        units(most), None if connection.emulated else least / hello.counter_hz, link.stack(), hello.arena_bytes, layers,
+        board=hello.board, emulated=connection.emulated, unit="instructions" if instructions else "cycles", step=step,
+        runs=runs, count=least[-1], most=most[-1], seconds=None if instructions else least[-1] / hello.clock_hz,
+        stack_bytes=link.stack(), arena_bytes=hello.arena_bytes, layers=tuple(layers),
     )  # fmt: skip
-
-
-def unit_step(connection: Connection) -> float:
-    """Instructions, in QEMU, or cycles of the core that pass in one count."""
-    hello = connection.link.hello
-    if connection.emulated and connection.board:
-        return connection.board.instructions_per_count
-    return hello.clock_hz / hello.counter_hz
 
 
 def layer_counts(link: Link, model: BuiltModel, sample: Arrays) -> list[int]:

@@ -1,15 +1,13 @@
 #include "edgeq_softmax.h"
 
-/* floor(256 * e / sum + 1/2) by long division, e <= sum < 2^31. */
+/* floor(256 * e / sum + 1/2) by long division, e <= sum < 2^31; without a branch, so that time does not depend on values. */
 static int32_t quotient_256(uint32_t e, uint32_t sum) {
     int32_t quotient = 0;
     for (int bit = 0; bit < 8; bit++) { /* invariant: e <= sum; e == sum yields eight ones */
-        e <<= 1;
-        quotient <<= 1;
-        if (e >= sum) {
-            e -= sum;
-            quotient++;
-        }
+        const int32_t rest = (int32_t)(2 * e - sum);
+        const int32_t less = rest >> 31; /* -1 where sum does not fit into 2 * e, else 0 */
+        e = (uint32_t)(rest + ((int32_t)sum & less));
+        quotient = 2 * quotient + 1 + less;
     }
     return quotient + (2 * e >= sum);
 }
