@@ -85,7 +85,7 @@ def test_hello_says_what_runs_there(link: Link, digits: edgeq.CompiledModel) -> 
     m = digits.manifest
     assert link.hello == Hello(
         1, 0, 1024, int(m["model_hash"], 16), 25_000_000, 1_000_000, m["arena_bytes"], len(m["inputs"]), len(m["outputs"]),
-        len(m["layers"]), "digits", m["edgeq"], m["target"], "host", None,
+        len(m["layers"]), "digits", m["edgeq"], m["target"], "host", None, 0xFFFFFFFF,
     )  # fmt: skip
 
 
@@ -185,7 +185,9 @@ def test_a_fault_is_told_after_the_reset_once(program: Path) -> None:
         link = Link(port, there.tty, timeout=0.2)
         assert link.hello.fault is None
         exchange(link, frame(link, Command.RESET))
-        with pytest.raises(DeviceError, match=r"the core faulted \(undefined instruction\): .*pc=0x00001234.*asked to STACK"):
+        with pytest.raises(
+            DeviceError, match=r"the core faulted \(undefined instruction\): .*pc=0x00001234.*in layer 0, asked to STACK"
+        ):
             link.stack()
         assert link.say_hello().fault is None
 

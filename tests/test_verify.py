@@ -11,7 +11,7 @@ import sys
 import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -173,9 +173,13 @@ def test_a_fault_is_reported_and_the_board_can_be_asked_again(folder: Path, elf:
             verify(link, built("digits"), inputs(built("digits")))
         message = str(caught.value)
         assert "mps2_an386: the core faulted (undefined instruction): exception=0x00000003" in message
-        assert f"pc=0x{address & ~1:08x}" in message and "asked to CRCS" in message and "addr2line" in message
+        assert f"pc=0x{address & ~1:08x}" in message and "in layer 11, asked to CRCS" in message and "addr2line" in message
         assert link.stack() > 100
         assert link.say_hello().fault is None
+    with linked(patched(elf, symbols(elf)["device_stack_used"][0] & ~1, b"\x00\xde", tmp_path / "faults.elf")) as link:
+        link.run()
+        with pytest.raises(DeviceError, match="outside of layers, asked to STACK"):
+            link.stack()
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.002])
@@ -228,8 +232,12 @@ def test_qemu_that_ends_by_itself_is_told(elf: Path) -> None:
 
 def pids(mark: str) -> list[int]:
     """Of the running QEMUs whose command line contains it."""
-    lines = {p: p.read_bytes().decode(errors="replace") for p in Path("/proc").glob("[0-9]*/cmdline")}
-    return [int(p.parent.name) for p, text in lines.items() if text.startswith("qemu-system") and mark in text]
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            text = file.read_bytes().decode(errors="replace")
+            found += [int(file.parent.name)] if text.startswith("qemu-system") and mark in text else []
+    return found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="by a system call of Linux")

@@ -91,5 +91,5 @@ def check(connection: Connection) -> Connection:
             node=link.where, hint=f"edgeq flash DIR --board {hello.board}",
         )  # fmt: skip
     estimated = sum(x["estimated_instructions"].get(x["kernel"], 0) for x in manifest["layers"])
-    link.run_time = 1 + estimated * PATIENCE / (EMULATED_HZ * PATIENCE if connection.emulated else hello.clock_hz)
+    link.run_time = 1 + estimated / (EMULATED_HZ if connection.emulated else hello.clock_hz / PATIENCE)
     return connection

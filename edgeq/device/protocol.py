@@ -22,6 +22,7 @@ VERSION = 1
 CRC, STATUS = 4, 5  # bytes of the CRC; where the status is in a message
 LONGEST = 1 << 17  # bytes between two zeros that are kept
 ATTEMPTS = 6  # times that a request is sent before the line counts as dead
+NO_LAYER = 0xFFFFFFFF
 LEAST_PAYLOAD = 256  # bytes, that every firmware takes
 SMALLEST = 16  # bytes of data in a frame: on a bad line, frames become smaller down to this
 REPLY = 0x80
@@ -58,6 +59,7 @@ class Hello:
     """What the firmware says of itself. counter_hz: of the counter on the real board, whose core runs at clock_hz.
 
     previous: the session before this one, 0 where there was none since the reset; payload: bytes in a frame, at most.
+    fault: what led to the reset; fault_layer: the layer in which, or NO_LAYER.
     """
 
     version: int
@@ -75,6 +77,7 @@ class Hello:
     target: str
     board: str
     fault: Fault | None
+    fault_layer: int
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> Hello:
@@ -87,8 +90,8 @@ class Hello:
             for _ in range(4):
                 names.append(data[at + 1 : at + 1 + data[at]].decode(errors="replace"))
                 at += 1 + data[at]
-            fault = Fault(*struct.unpack_from("<9I", data, at)) if at < len(data) else None
-            values = (*HELLO.unpack_from(data), *names, fault)
+            words = struct.unpack_from("<10I", data, at) if at < len(data) else None
+            values = (*HELLO.unpack_from(data), *names, Fault(*words[:-1]) if words else None, words[-1] if words else NO_LAYER)
         except (struct.error, IndexError) as e:
             raise DeviceError(f"a hello of {len(data)} bytes cannot be read ({e})", node=where, hint=REBUILD) from e
         hello = cls(*values)
@@ -239,9 +242,10 @@ class Link:
         if self.hello.fault is None:
             return DeviceError(f"the board was reset before it answered {command.name}", node=self.where,
                                hint="again; if it recurs, look at its supply, watchdog and reset line")  # fmt: skip
-        board = boards().get(self.hello.board)
+        board, layer = boards().get(self.hello.board), self.hello.fault_layer
         fault = self.hello.fault.explain(board.ram if board else None)
-        return DeviceError(f"{fault}; it was asked to {command.name}", node=self.where,
+        where = "outside of layers" if layer == NO_LAYER else f"in layer {layer}"
+        return DeviceError(f"{fault}; {where}, asked to {command.name}", node=self.where,
                            hint="arm-none-eabi-addr2line -fpe FIRMWARE.elf ADDRESS names the line of an address")  # fmt: skip
 
     def _numbers(self, command: Command, first: int, count: int, numbers: int) -> tuple[int, ...]:
