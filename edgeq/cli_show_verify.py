@@ -57,7 +57,7 @@ def profile_summary(board: Connection, p: Profile) -> dict[str, Any]:
 def show_profile(board: Connection, p: Profile, page: Path) -> None:
     """The layers with their counts, then the whole."""
     rows = new_table(">#", "kernel", ">MACs", f">{p.unit}", ">per MAC", ">share", "")
-    most = max(x.count for x in p.layers) or 1
+    most = max((x.count for x in p.layers), default=0) or 1
     for x in p.layers:
         rows.add_row(str(x.index), (x.kernel or "(no code)").removeprefix("edgeq_"), count(x.macs), count(x.count),
                      f"{x.per_mac:.2f}" if x.per_mac is not None else "–", f"{p.share(x):.1%}",

@@ -186,7 +186,7 @@ def test_a_fault_is_told_after_the_reset_once(program: Path) -> None:
         assert link.hello.fault is None
         exchange(link, frame(link, Command.RESET))
         with pytest.raises(
-            DeviceError, match=r"the core faulted \(undefined instruction\): .*pc=0x00001234.*in layer 0, asked to STACK"
+            DeviceError, match=r"the core faulted \(undefined instruction\): .*pc=0x00001234.*in layer 0, at the command STACK"
         ):
             link.stack()
         assert link.say_hello().fault is None
@@ -211,7 +211,7 @@ def test_a_dead_board_is_given_up(tmp_path: Path) -> None:
     master, slave = os.openpty()
     with open_port(os.ttyname(slave)) as port:
         start = time.monotonic()
-        with pytest.raises(NoAnswer, match=rf"no answer to HELLO in {ATTEMPTS} attempts\n.*edgeq flash"):
+        with pytest.raises(NoAnswer, match=rf"no answer to HELLO in {ATTEMPTS} attempts at 921600 baud\n.*edgeq flash"):
             Link(port, "here", timeout=0.05)
         assert time.monotonic() - start < 5
     os.close(master)
@@ -245,22 +245,25 @@ class Script:
 
 
 @settings(max_examples=200, deadline=None)
-@given(answers=st.lists(st.binary(max_size=80)), payload=st.binary(max_size=80), honest=st.booleans())
-def test_whatever_answers_the_host_ends_with_an_error_or_a_hello(answers: list[bytes], payload: bytes, honest: bool) -> None:
-    """Bytes that are no frames, and intact frames with any payload."""
+@given(answers=st.lists(st.binary(max_size=80)), payload=st.binary(max_size=80), status=st.none() | st.integers(0, 255))
+def test_whatever_answers_the_host_ends_with_an_error_or_a_hello(
+    answers: list[bytes], payload: bytes, status: int | None
+) -> None:
+    """Bytes that are no frames, and intact frames with any status and payload."""
     port = Script(answers)
 
     def write(data: bytes) -> None:
         Script.write(port, data)
-        if honest:
+        if status is not None:
             request = cobs.decode(data.strip(b"\0"))
-            message = request[:4] + bytes([request[4] | 0x80, 0]) + payload
+            message = request[:4] + bytes([request[4] | 0x80, status]) + payload
             port.data += b"\0" + cobs.encode(message + zlib.crc32(message).to_bytes(4, "little")) + b"\0"
 
     port.write = write  # type: ignore[method-assign]
     try:
         link = Link(port, "there", timeout=0.001)  # type: ignore[arg-type]
         assert link.hello.version == 1
+        link.read(0, 10)
     except DeviceError as e:
         assert "there" in str(e)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edgeq
 from edgeq.cli import main
 from edgeq.device import Board, boards, link_firmware
 from edgeq.device.connect import connect
@@ -28,6 +29,7 @@ from edgeq.errors import DeviceError, Mismatch
 from tests.c_models import DIGITS, shell
 from tests.device_models import built, some
 from tests.serial_line import Faults, host_board, line, relay
+from tests.test_cli import tiny
 
 NAME = "mps2_an386"
 BOARD = boards()[NAME]
@@ -151,6 +153,15 @@ def test_more_layers_than_a_frame_has_room_for(folder: Path) -> None:
         assert result.layers == len(model.manifest["layers"]) > link.piece // 4
 
 
+def test_a_network_without_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = edgeq.compile_model(tiny(tmp_path / "identity.onnx", "Identity"), "random")
+    folder = str(model.save(tmp_path / "identity"))
+    assert model.manifest["layers"] == []
+    for command in ("verify", "profile"):
+        assert main([command, folder, "--board", NAME, "--emulate"]) == 0
+    assert "80 output bytes on 20 inputs" in capsys.readouterr().out
+
+
 def test_firmware_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
     other = link_firmware(built("two").save(tmp_path / "two"), BOARD, "serial", tmp_path / "two.elf")
     with (
@@ -173,12 +184,14 @@ def test_a_fault_is_reported_and_the_board_can_be_asked_again(folder: Path, elf:
             verify(link, built("digits"), inputs(built("digits")))
         message = str(caught.value)
         assert "mps2_an386: the core faulted (undefined instruction): exception=0x00000003" in message
-        assert f"pc=0x{address & ~1:08x}" in message and "in layer 11, asked to CRCS" in message and "addr2line" in message
+        assert (
+            f"pc=0x{address & ~1:08x}" in message and "in layer 11, at the command CRCS" in message and "addr2line" in message
+        )
         assert link.stack() > 100
         assert link.say_hello().fault is None
     with linked(patched(elf, symbols(elf)["device_stack_used"][0] & ~1, b"\x00\xde", tmp_path / "faults.elf")) as link:
         link.run()
-        with pytest.raises(DeviceError, match="outside of layers, asked to STACK"):
+        with pytest.raises(DeviceError, match="outside of layers, at the command STACK"):
             link.stack()
 
 

@@ -55,7 +55,7 @@ def connect(
         with open_port(where, baud or (known.uart.baud if known else BAUD)) as line:
             link = Link(line, where)
             there = known or boards().get(link.hello.board)
-            yield check(Connection(link, model, there, False, record_of(folder, there) if there else None))
+            yield check(Connection(link, model, there, False, serial_record(folder, there) if there else None))
         return
     if known is None:
         raise BadInput("which board?", node="--emulate", hint=f"--board NAME, one of {', '.join(emulated_boards())}")
@@ -67,11 +67,16 @@ def connect(
 
 def linked(folder: Path, board: Board, scratch: Path) -> tuple[Path, Mapping[str, Any]]:
     """Firmware with the serial program, as `edgeq firmware` linked it, or linked now into `scratch`. -> ELF, firmware.json."""
-    record = record_of(folder, board)
-    if record and record["app"] == APP:
+    if record := serial_record(folder, board):
         return default_folder(folder, board) / "firmware.elf", record
     made = build_firmware(folder, board, APP, scratch)
     return made.files["elf"], made.record
+
+
+def serial_record(folder: Path, board: Board) -> Mapping[str, Any] | None:
+    """What record_of gives, where it is of the serial program."""
+    record = record_of(folder, board)
+    return record if record and record["app"] == APP else None
 
 
 def usb_ids(board: Board | None) -> tuple[list[str], str]:

@@ -92,7 +92,7 @@ def layer_counts(link: Link, model: BuiltModel, sample: Arrays) -> list[int]:
     """The count of every layer, in as many runs as their frames take."""
     count, batch = len(model.manifest["layers"]), link.piece // 4 - 1
     counts: list[int] = []
-    for first in range(0, count, batch):
+    for first in range(0, max(count, 1), batch):  # a network may have no layers
         load(link, model, sample)
         counts += link.counts(first, min(batch, count - first))
     return counts

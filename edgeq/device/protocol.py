@@ -190,8 +190,8 @@ class Link:
             reply = self._receive(command, self._patience(len(frame)) + runs * self.run_time)
             if reply is not None:
                 return self._checked(command, reply, size)
-        raise NoAnswer(f"no answer to {command.name} in {ATTEMPTS} attempts", node=self.where,
-                       hint="is this the port, is the baud rate right, and is the firmware flashed (edgeq flash)?")  # fmt: skip
+        fact = f"no answer to {command.name} in {ATTEMPTS} attempts at {self.port.baudrate} baud"
+        raise NoAnswer(fact, node=self.where, hint="is this the port and the rate, and is the firmware flashed (edgeq flash)?")
 
     def _patience(self, length: int) -> float:
         """Seconds to wait for the reply to a request of so many bytes."""
@@ -226,7 +226,7 @@ class Link:
 
     def _checked(self, command: Command, reply: bytes, size: int | None) -> bytes:
         status, payload = reply[STATUS], reply[HEADER.size :]
-        if status == NO_SESSION:
+        if status == NO_SESSION and command is not Command.HELLO:
             raise self._reset_error(command)
         if status:
             word = STATUS_WORDS[status] if status < len(STATUS_WORDS) else f"status {status}"
@@ -245,7 +245,7 @@ class Link:
         board, layer = boards().get(self.hello.board), self.hello.fault_layer
         fault = self.hello.fault.explain(board.ram if board else None)
         where = "outside of layers" if layer == NO_LAYER else f"in layer {layer}"
-        return DeviceError(f"{fault}; {where}, asked to {command.name}", node=self.where,
+        return DeviceError(f"{fault}; {where}, at the command {command.name}", node=self.where,
                            hint="arm-none-eabi-addr2line -fpe FIRMWARE.elf ADDRESS names the line of an address")  # fmt: skip
 
     def _numbers(self, command: Command, first: int, count: int, numbers: int) -> tuple[int, ...]:

@@ -74,7 +74,7 @@ def layer_crcs(link: Link, model: BuiltModel, sample: Arrays) -> list[int]:
     """CRC-32 of the output of every layer, in as many runs as their frames take."""
     count, batch = len(model.manifest["layers"]), link.piece // 4
     crcs: list[int] = []
-    for first in range(0, count, batch):
+    for first in range(0, max(count, 1), batch):  # a network may have no layers
         load(link, model, sample)
         crcs += link.crcs(first, min(batch, count - first))
     return crcs
@@ -93,9 +93,7 @@ def _layer_mismatch(
         if got != part:
             board = np.frombuffer(expected.tobytes()[:start] + got + expected.tobytes()[start + len(part) :], expected.dtype)
             fact = f"{layer['kernel']}: {_first(board.reshape(expected.shape), expected, link)}, at input {index}"
-            return Mismatch(
-                fact, node=node, hint="flash the firmware again (edgeq flash); if it stays, report it with the model"
-            )
+            return Mismatch(fact, node=node, hint="edgeq flash again; if it stays, report it with the model")
         start += len(part)
     return Mismatch(f"its output's CRC-32 differed at input {index}, and was right in the runs after it", node=node,
                     hint="runs are not repeatable: look at the board's supply, clock and memory")  # fmt: skip
