@@ -92,22 +92,29 @@ class HostLibrary:
         return out
 
     def trace(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """As run, but every layer's output: tensor name -> (N, *stored shape), read as soon as it is written.
+        """As run, but every layer's output: tensor name -> (N, *stored shape).
 
         Without those of which a build by bands leaves out rows that nothing needs.
         """
-        count = len(next(iter(feeds.values())))
         layers, steps = self.manifest["layers"], self.manifest["steps"]
-        out = {x["output"]: np.empty((count, *x["output_shape"][1:]), x["dtype"]) for x in layers}
+        found = self.trace_steps(feeds)
+        parts: dict[str, list[np.ndarray]] = {x["output"]: [] for x in layers if complete(x, steps)}
+        for step, output in zip(steps, found, strict=True):
+            name = layers[step["layer"]]["output"]
+            if step["rows"] and name in parts:
+                parts[name].append(output)  # bands are in the order of their rows
+        return {name: np.concatenate(some, axis=1) for name, some in parts.items()}
+
+    def trace_steps(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """As run, but the output of every step of the manifest, (N, *shape), read as soon as it is written."""
+        count = len(next(iter(feeds.values())))
+        steps = self.manifest["steps"]
+        out = [np.zeros((count, *x["output_shape"][1:]), x["dtype"]) for x in steps]
         sample = 0
 
         @self.ffi.callback("void(int)")  # type: ignore[untyped-decorator]
         def hook(index: int) -> None:
-            record = steps[index]
-            if record["rows"]:
-                whole = out[layers[record["layer"]]["output"]][sample]
-                view = {**record, "shape": record["output_shape"]}
-                (whole if record["rows"] == "all" else whole[slice(*record["rows"])])[...] = self._view(view)
+            out[index][sample] = self._view({**steps[index], "shape": steps[index]["output_shape"]})
 
         setattr(self.lib, f"{self.name}_hook", hook)
         try:
@@ -116,7 +123,7 @@ class HostLibrary:
                 self.function(*self.pointers)
         finally:
             setattr(self.lib, f"{self.name}_hook", self.ffi.NULL)
-        return {x["output"]: out[x["output"]] for x in layers if complete(x, steps)}
+        return out
 
     def _load(self, feeds: Mapping[str, np.ndarray], i: int) -> None:
         for memory in self.memory.values():

@@ -18,7 +18,9 @@ from typing import Any
 import click
 
 from edgeq._version import __version__
-from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, SizeType, by_name, input_specs
+from edgeq.cli_boards import boards, firmware, flash
+from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, SizeType, by_name, folder_argument, input_specs, json_flag
+from edgeq.cli_verify import profile, verify
 from edgeq.errors import EdgeqError
 from edgeq.targets import OPTIMIZE, TARGETS
 
@@ -32,8 +34,6 @@ RANDOM_WARNING = """WARNING: --calib random: ranges come from made-up numbers, s
 WARNING: Flash, RAM and speed are right. Calibrate with real inputs before using the result."""
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 3, 130, 141  # exit codes, beside 0, 1 for an EdgeqError and 2 for wrong usage
 
-json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for machines.")
-folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 shape_option = click.option("--shape", "shapes", multiple=True, type=ShapeType(),
                             help="Fix the shape of an input, in ONNX order.")  # fmt: skip
 
@@ -55,8 +55,9 @@ def cli() -> None:
               help="Typical inputs: .npz, .npy or a folder of .npy; once for each model, in their order.")  # fmt: skip
 @click.option("-o", "--output", "folder", metavar="DIR", type=click.Path(path_type=Path),
               help="Folder to write; replaced if it is an earlier build. [default: ./NAME]")  # fmt: skip
-@click.option("--target", type=click.Choice(list(TARGETS)), default="generic", show_default=True,
-              help="What the C is for; see `edgeq targets`.")  # fmt: skip
+@click.option("--target", type=click.Choice(list(TARGETS)),
+              help="What the C is for; see `edgeq targets`. [default: the board's, or generic]")  # fmt: skip
+@click.option("--board", metavar="NAME", help="The board it must fit; see `edgeq boards`.")
 @click.option("--name", help="Prefix of all C names. [default: the model file's]")
 @click.option("--method", type=click.Choice(METHODS), default="mse", show_default=True,
               help="How activation ranges are chosen.")  # fmt: skip
@@ -80,9 +81,10 @@ def cli() -> None:
 @json_flag
 @click.option("-v", "--verbose", is_flag=True, help="ONNX nodes and cost of every layer, and what is going on.")
 def build(
-    *, models: tuple[Path, ...], calibs: tuple[str, ...], folder: Path | None, target: str, name: str | None, method: str,
-    ranges: tuple[Named, ...], dtypes: tuple[Named, ...], shapes: tuple[Named, ...], io_layout: str, optimize: str,
-    ram: int | None, io: str, share_arena: bool, single_file: bool, no_check: bool, as_json: bool, verbose: bool,
+    *, models: tuple[Path, ...], calibs: tuple[str, ...], folder: Path | None, target: str | None, board: str | None,
+    name: str | None, method: str, ranges: tuple[Named, ...], dtypes: tuple[Named, ...], shapes: tuple[Named, ...],
+    io_layout: str, optimize: str, ram: int | None, io: str, share_arena: bool, single_file: bool, no_check: bool,
+    as_json: bool, verbose: bool,
 ) -> None:  # fmt: skip
     """Compile MODEL to a folder of integer-only C, and prove it against the reference.
 
@@ -90,6 +92,7 @@ def build(
     Examples:
       edgeq build model.onnx --calib samples.npz
       edgeq build model.onnx --calib samples.npz --target cortex-m4 -o src/model
+      edgeq build model.onnx --calib samples.npz --board nucleo_l4r5zi
       edgeq build camera.onnx --calib frames.npy --input-dtype uint8 --input-range 0:255
       edgeq build model.onnx --calib random --shape input=1,3,32,32
       edgeq build model.onnx --calib samples.npz --ram 20k
@@ -119,7 +122,7 @@ def build(
             own = None if share_arena else name
             specs = input_specs(model, fixed, ranges, dtypes)
             built.append(compile_model(model, calib, target, own, method, specs, fixed, io_layout, single_file,
-                                       not no_check, progress, optimize, ram, io))  # fmt: skip
+                                       not no_check, progress, optimize, ram, io, board))  # fmt: skip
     shared = SharedModels(prefix(name or "shared"), built) if share_arena else None
     folder = folder or Path(shared.name if shared else built[0].name)
     (shared or built[0]).save(folder)
@@ -285,6 +288,9 @@ def targets(as_json: bool) -> None:
     else:
         show.show_rows(rows)
 
+
+for command in (boards, firmware, flash, verify, profile):
+    cli.add_command(command)
 
 # ---------------------------------------------------------------- outcome
 

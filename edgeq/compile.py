@@ -13,6 +13,8 @@ import onnx
 
 from edgeq.calibrate import Samples, load_samples, observe
 from edgeq.check import CheckResult, check, stress_inputs
+from edgeq.device.board import Board, find_board
+from edgeq.device.fit import call_bytes, check_fit
 from edgeq.emit import amalgamate, emit, prefix
 from edgeq.errors import BadInput
 from edgeq.evaluate import Evaluation, LayerMeter, LayerSqnr, evaluate, run_float
@@ -27,6 +29,7 @@ from edgeq.plan import Plan, make_plan
 from edgeq.quantize import InputSpec, QuantOptions, quantize
 from edgeq.reference import execute
 from edgeq.report import render_report
+from edgeq.targets import Target
 from edgeq.targets import target as find_target
 
 SQNR_SAMPLES = 16  # calibration samples on which the build's summary measures SQNR
@@ -55,21 +58,21 @@ class CompiledModel(BuiltModel):
 
 
 def compile_model(
-    path: str | Path, calib: Any, target: str = "generic", name: str | None = None, method: str = "mse",
+    path: str | Path, calib: Any, target: str | None = None, name: str | None = None, method: str = "mse",
     inputs: Mapping[str, InputSpec] | None = None, shapes: Mapping[str, Sequence[int]] | None = None,
     io_layout: str = "channels_last", single_file: bool = False, run_check: bool = True, progress: Progress = None,
-    optimize: str = "speed", ram: int | None = None,
-    io: str = "arena",
+    optimize: str = "speed", ram: int | None = None, io: str = "arena", board: str | None = None,
 ) -> CompiledModel:  # fmt: skip
     """Compiles an ONNX model to integer C and proves it against the reference.
 
-    calib: calibration data, as load_samples takes it. target: see edgeq.targets. name: C prefix (default: the file's).
-    method: how ranges are chosen (edgeq.quantize.METHODS). inputs: ONNX input name -> declared range and dtype.
-    shapes: ONNX input name -> fixed shape. optimize: one of edgeq.targets.OPTIMIZE. ram: bytes that the arena may take.
-    io: where inputs and outputs are, in the "arena" or "external", in buffers of the caller, or "rows": the
-    input is pushed by rows. progress: called with (stage,
+    calib: calibration data, as load_samples takes it. board: what it must fit (edgeq.device.boards). target: see
+    edgeq.targets (default: the board's, or generic). name: C prefix (default: the file's). method: how ranges are chosen
+    (edgeq.quantize.METHODS). inputs: ONNX input name -> declared range and dtype. shapes: ONNX input name -> fixed shape.
+    optimize: one of edgeq.targets.OPTIMIZE. ram: bytes that the arena may take. io: where inputs and outputs are, in the
+    "arena" or "external", in buffers of the caller, or "rows": the input is pushed by rows. progress: called with (stage,
     done, total). Raises EdgeqError.
     """
+    place, code_for = place_and_target(board, target)
     tell = progress or (lambda stage, done, total: None)
     model = simplify(load_model(path, shapes))
     layers = import_graph(model, io_layout)
@@ -78,15 +81,28 @@ def compile_model(
     runner = Runner(model, observable(layers))
     seen = observe(runner, samples, observable(layers), lambda done, total: tell("calibrating", done, total))
     graph = quantize(layers, seen, QuantOptions(method, dict(inputs or {})))
-    plan = make_plan(graph, find_target(target), optimize, ram, io)
+    plan = make_plan(graph, code_for, optimize, ram, io)
     emission = emit(plan, prefix(name or Path(path).stem), Path(path).name)
+    if place:
+        code = emission.code + call_bytes(len(emission.layers), len(emission.steps))
+        check_fit(emission.name, place, emission.flash_data, code, plan.arena_bytes)
     files = amalgamate(emission.name, emission.files) if single_file else emission.files
-    manifest = describe(emission, plan, layers, Path(path), method=method, io_layout=io_layout)
+    manifest = describe(emission, plan, layers, Path(path), method=method, io_layout=io_layout) | (
+        {"board": board} if board else {}
+    )
     built = CompiledModel(files, model.SerializeToString(deterministic=True), manifest,
                           float_graph=layers, graph=graph, plan=plan)  # fmt: skip
     sqnr = measure(built, runner, samples.head(SQNR_SAMPLES))
     result = verify(built, samples.head(CHECKED_SAMPLES), tell) if run_check else None
     return with_report(replace(built, layer_sqnr=sqnr, check=result))
+
+
+def place_and_target(board: str | None, target: str | None) -> tuple[Board | None, Target]:
+    """What the C is for. Raises BadInput where the board does not run the target's code."""
+    if board is None:
+        return None, find_target(target or "generic")
+    place = find_board(board)
+    return place, find_target(target) if target == "generic" else place.runs(find_target(target or place.targets[0]))
 
 
 def measure(model: CompiledModel, runner: Runner, samples: Samples) -> tuple[LayerSqnr, ...]:

@@ -1,5 +1,5 @@
 /* Start-up code of Arm MPS2, FPGA image AN500 (Cortex-M7). Runs in QEMU; untested on hardware. */
-#include "semihost.h"
+#include "device.h"
 
 extern uint32_t stack_top[], data_load[], data_start[], data_end[], bss_start[], bss_end[];
 
@@ -21,29 +21,33 @@ void reset(void) {
     for (uint32_t *to = bss_start; to < bss_end; to++) {
         *to = 0;
     }
-    semihost_paint_stack();
-    semihost_exit(main());
+    device_paint_stack();
+    device_exit(main());
 }
 
-/* No program here uses interrupts: every exception is a fault. */
+/* Of port.c, where that is linked; every exception else is a fault. */
+__attribute__((weak)) void port_receive_interrupt(void);
+
 __attribute__((section(".vectors"), used)) static const struct {
     uint32_t *stack;
-    void (*reset)(void), (*exceptions[14])(void);
+    void (*reset)(void), (*exceptions[14])(void), (*interrupts[1])(void);
 } vectors = {
     stack_top,
     reset,
     {
-        semihost_fault_vector, /* NMI */
-        semihost_fault_vector, /* HardFault */
-        semihost_fault_vector, /* MemManage */
-        semihost_fault_vector, /* BusFault */
-        semihost_fault_vector, /* UsageFault */
-        semihost_fault_vector, /* SecureFault */
-        0, 0, 0,
-        semihost_fault_vector, /* SVCall */
-        semihost_fault_vector, /* DebugMonitor */
+        device_fault_vector, /* NMI */
+        device_fault_vector, /* HardFault */
+        device_fault_vector, /* MemManage */
+        device_fault_vector, /* BusFault */
+        device_fault_vector, /* UsageFault */
+        0, 0, 0, 0,
+        device_fault_vector, /* SVCall */
+        device_fault_vector, /* DebugMonitor */
         0,
-        semihost_fault_vector, /* PendSV */
-        semihost_fault_vector, /* SysTick */
+        device_fault_vector, /* PendSV */
+        device_fault_vector, /* SysTick */
+    },
+    {
+        port_receive_interrupt, /* UART 0 */
     },
 };

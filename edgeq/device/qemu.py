@@ -10,20 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeq.device.board import Board
+from edgeq.device.board import Board, emulated
+from edgeq.device.fault import Fault
 from edgeq.errors import DeviceError
 
 QEMU = "qemu-system-arm"
 QUIET = ("-nodefaults", "-display", "none", "-monitor", "none", "-semihosting-config", "enable=on,target=native")
 SHOWN = 3  # lines of the console that a message quotes
-# bits of CFSR and HFSR, by Armv7-M and Armv8-M Architecture Reference Manual
-CFSR_BITS = {
-    0: "instruction access violation", 1: "data access violation", 3: "fault on unstacking", 4: "fault on stacking",
-    8: "bus error on an instruction", 9: "bus error", 10: "imprecise bus error", 11: "bus error on unstacking",
-    12: "bus error on stacking", 13: "bus error on FP stacking", 16: "undefined instruction", 17: "invalid state",
-    18: "invalid return", 19: "no coprocessor", 20: "stack limit", 24: "unaligned access", 25: "division by zero",
-}  # fmt: skip
-HFSR_BITS = {1: "vector table read", 31: "debug event"}
 
 
 @dataclass(frozen=True)
@@ -45,11 +38,13 @@ def execute(board: Board, elf: Path, data: bytes = b"", timeout: float = 60, opt
 
     Raises DeviceError: the core faulted, main returned other than 0, it did not finish in time, or QEMU failed.
     """
+    if board.qemu is None:
+        raise DeviceError("QEMU has no such board", node=board.name, hint=f"one of {', '.join(emulated())}")
     if shutil.which(QEMU) is None:
         raise DeviceError(f"no {QEMU} on PATH", node=board.name, hint="apt-get install qemu-system-arm")
     with tempfile.TemporaryDirectory(prefix="edgeq_qemu_") as folder:
         (Path(folder) / "input").write_bytes(data)
-        command = [QEMU, "-machine", board.machine, "-cpu", board.cpu, "-kernel", str(elf.resolve()), *QUIET, *options]
+        command = [QEMU, "-machine", board.qemu.machine, "-kernel", str(elf.resolve()), *QUIET, *options]
         status, console = _call(command, folder, timeout)
         if status is None:
             raise DeviceError(f"did not finish in {timeout:g} s{quote(console)}", node=board.name)
@@ -76,8 +71,9 @@ def _call(command: Sequence[str], folder: str, timeout: float) -> tuple[int | No
 
 
 def clean(text: bytes) -> str:
-    """What the firmware printed and QEMU complained of; not that the board's network is not connected."""
-    return re.sub(r"^.*: warning: nic .* has no peer\r?\n", "", text.decode(errors="replace"), flags=re.M)
+    """What the firmware printed and QEMU complained of; not that the board's network is not connected, nor a timer at rest."""
+    noise = r"^(.*: warning: nic .* has no peer|Timer with period zero, disabling)\r?\n"
+    return re.sub(noise, "", text.decode(errors="replace"), flags=re.M)
 
 
 def failure(board: Board, status: int, console: str) -> str:
@@ -85,13 +81,8 @@ def failure(board: Board, status: int, console: str) -> str:
     fault = re.search(r"^fault: (.*)$", console, re.M)
     if fault is None:
         return f"exit status {status}{quote(console)}"
-    before = console[: fault.start()]
-    values = dict(re.findall(r"(\w+)=(0x\w+)", fault[1]))
-    reasons = [text for register, bits in (("cfsr", CFSR_BITS), ("hfsr", HFSR_BITS))
-               for bit, text in bits.items() if int(values.get(register, "0"), 16) >> bit & 1]  # fmt: skip
-    if not board.ram.origin <= int(values["sp"], 16) < board.ram.origin + board.ram.size:
-        reasons.insert(0, "stack overflow")
-    return f"the core faulted ({', '.join(reasons) or 'no reason given'}): {fault[1]}{quote(before)}"
+    registers = {name: int(value, 16) for name, value in re.findall(r"(\w+)=(0x\w+)", fault[1])}
+    return f"{Fault(**registers).explain(board.ram)}{quote(console[: fault.start()])}"
 
 
 def quote(console: str) -> str:

@@ -12,9 +12,6 @@ enum {
     APPLICATION_EXIT = 0x20026,
 };
 
-#define PAINT 0x5AC3A53CU
-#define REGISTER(address) (*(const volatile uint32_t *)(address))
-
 /* From the board's linker script. */
 extern uint32_t stack_bottom[], stack_top[];
 
@@ -86,70 +83,36 @@ static void close_file(host_file *file) {
     }
 }
 
-/* Ends at the caller's frame: a word of its own marks it. */
-void semihost_paint_stack(void) {
-    volatile uint32_t here = 0;
-    for (volatile uint32_t *p = stack_bottom; p < &here; p++) {
-        *p = PAINT;
-    }
-}
-
-static uint32_t stack_used(void) {
-    const uint32_t *p = stack_bottom;
-    while (p < stack_top && *p == PAINT) {
-        p++;
-    }
-    return (uint32_t)((const char *)stack_top - (const char *)p);
-}
-
-static void end(int status) {
+static __attribute__((noreturn)) void end(int status) {
     close_file(&input);
     close_file(&output);
     const uint32_t reason[] = {APPLICATION_EXIT, (uint32_t)status};
     (void)call(SYS_EXIT_EXTENDED, reason);
+    for (;;) {
+    }
 }
 
-void semihost_exit(int status) {
-    print_field("stack: ", stack_used());
+void device_exit(int status) {
+    const uint32_t used = device_stack_used();
+    print_field("stack: ", used);
     semihost_print("\n");
-    if (*stack_bottom != PAINT) {
+    if (used > (uint32_t)stack_top - (uint32_t)stack_bottom) {
         semihost_print("stack overflow\n");
         status = FAULT_STATUS;
     }
     end(status);
-    for (;;) {
-    }
 }
 
-/* frame: r0-r3, r12, lr, pc, xpsr as the core stacked them; not read where it is outside the stack. */
-__attribute__((used)) static void report(const uint32_t *frame, uint32_t exc_return) {
-    uint32_t exception;
-    __asm volatile("mrs %0, ipsr" : "=r"(exception));
-    const int readable = frame >= stack_bottom && frame + 8 <= stack_top;
-    print_field("fault: exception=", exception);
-    print_field(" pc=", readable ? frame[6] : 0);
-    print_field(" lr=", readable ? frame[5] : 0);
-    print_field(" sp=", (uint32_t)frame);
-    print_field(" exc_return=", exc_return);
-    if ((REGISTER(0xE000ED00) >> 16 & 15U) == 15U) { /* CPUID: Armv6-M and Armv8-M Baseline have no such registers */
-        print_field(" cfsr=", REGISTER(0xE000ED28));
-        print_field(" hfsr=", REGISTER(0xE000ED2C));
-        print_field(" mmfar=", REGISTER(0xE000ED34));
-        print_field(" bfar=", REGISTER(0xE000ED38));
-    }
+void device_report(const device_fault *fault) {
+    print_field("fault: exception=", fault->exception);
+    print_field(" pc=", fault->pc);
+    print_field(" lr=", fault->lr);
+    print_field(" sp=", fault->sp);
+    print_field(" exc_return=", fault->exc_return);
+    print_field(" cfsr=", fault->cfsr);
+    print_field(" hfsr=", fault->hfsr);
+    print_field(" mmfar=", fault->mmfar);
+    print_field(" bfar=", fault->bfar);
     semihost_print("\n");
     end(FAULT_STATUS);
-    for (;;) {
-    }
-}
-
-/* The stack may be what faulted: the reporter has its own. */
-__attribute__((naked)) void semihost_fault_vector(void) {
-    __asm volatile("mov r0, sp\n"
-                   "mov r1, lr\n"
-                   "ldr r2, =fault_stack_top\n"
-                   "mov sp, r2\n"
-                   "ldr r2, =report\n"
-                   "bx r2\n"
-                   ".ltorg\n");
 }

@@ -3,7 +3,7 @@
 #ifndef SEMIHOST_H
 #define SEMIHOST_H
 
-#include <stdint.h>
+#include "device.h"
 
 /* Counting marks: an instruction that compilers do not produce and that does nothing. benchmarks/plugin/count.c counts
  * the instructions executed between a BEGIN and its END, without the two. They may nest. */
@@ -20,14 +20,8 @@ uint32_t semihost_write(const void *from, uint32_t bytes);
 void semihost_print(const char *text);
 void semihost_print_hex(uint32_t value);
 
-/* Prints the stack's high-water mark, closes the files and ends the emulation with this exit status. */
-void semihost_exit(int status) __attribute__((noreturn));
-
-/* For the start-up code: paints the unused stack, so that semihost_exit can tell how deep it went. */
-void semihost_paint_stack(void);
-
-/* Every fault vector: prints the fault registers in one line and ends the emulation with status FAULT_STATUS. */
-void semihost_fault_vector(void);
+/* device_exit prints the stack's high-water mark, closes the files and ends the emulation with its status; device_report
+ * prints the fault's registers in one line and ends it with FAULT_STATUS. */
 enum { FAULT_STATUS = 125 };
 
 #endif

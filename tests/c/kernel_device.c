@@ -16,7 +16,7 @@ static int8_t *buffer(int32_t bytes) {
     used = (end + GUARD + 15U) & ~15U;
     if (used > POOL) {
         semihost_print("pool too small\n");
-        semihost_exit(1);
+        device_exit(1);
     }
     memset(&pool[start - GUARD], POISON, used - (start - GUARD));
     return (int8_t *)&pool[start];

@@ -1,0 +1,64 @@
+"""Whether a model has room on a board: estimated before any compiler runs, and exactly where the linker found it has none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgeq.device.board import Board, boards
+from edgeq.errors import DoesNotFit
+
+# bytes of a program in runtime_c/device with start-up code and port.c, of the smallest there is on any board
+PROGRAMS = {"serial": {"flash": 3200, "ram": 2376}, "mlperf-tiny": {"flash": 5500, "ram": 30000}}
+LAYER_BYTES = 110  # of flash: a layer's parameters, its call, what the program is told of it
+STEP_BYTES = 45  # of flash: the same for another band of rows, which mostly shares its parameters
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes of what a model needs, by what they are for."""
+
+    flash: Mapping[str, int]
+    ram: Mapping[str, int]
+
+    def over(self, board: Board) -> dict[str, int]:
+        """Region -> bytes by which the board has too few."""
+        short = {"flash": sum(self.flash.values()) - board.flash.size, "RAM": sum(self.ram.values()) - board.ram.size}
+        return {region: bytes_ for region, bytes_ in short.items() if bytes_ > 0}
+
+
+def call_bytes(layers: int, steps: int) -> int:
+    """Of flash: parameters and calls of so many layers that run in so many steps, and what a program is told of them."""
+    return LAYER_BYTES * layers + STEP_BYTES * (steps - layers)
+
+
+def needs(board: Board, app: str, constants: int, code: int, arena: int) -> Need:
+    """Estimated. constants, arena: bytes, as in manifest.json; code: of kernels, with call_bytes; app: one of PROGRAMS."""
+    program = PROGRAMS[app]
+    flash = {"constants": constants, "code": code, "program": program["flash"]}
+    return Need(flash, {"arena": arena, "stack": board.stack.size + board.stack.fault_size, "program": program["ram"]})
+
+
+def check_fit(model: str, board: Board, constants: int, code: int, arena: int, app: str = "serial") -> None:
+    """Raises DoesNotFit saying by how many bytes in which region, and on which boards there is room."""
+    need = needs(board, app, constants, code, arena)
+    if over := need.over(board):
+        facts = [f"{bytes_:,} bytes of {region} too many: {_sum(need.flash if region == 'flash' else need.ram)} of "
+                 f"{(board.flash if region == 'flash' else board.ram).size:,}" for region, bytes_ in over.items()]  # fmt: skip
+        fits = [b.name for b in boards().values() if not needs(b, app, constants, code, arena).over(b)]
+        hint = f"a board with room: {', '.join(fits)}" if fits else "a smaller model, or --optimize size"
+        raise DoesNotFit(f"does not fit {board.name}: {'; '.join(facts)} (estimated)", node=model, hint=hint)
+
+
+def _sum(parts: Mapping[str, int]) -> str:
+    return f"{' + '.join(f'{name} {bytes_:,}' for name, bytes_ in parts.items())} = {sum(parts.values()):,}"
+
+
+def overflow(messages: str, where: str) -> DoesNotFit | None:
+    """What the linker says of regions that are too small."""
+    over = re.findall(r"region [`'](\w+)' overflowed by (\d+) bytes", messages)
+    if not over:
+        return None
+    facts = [f"{int(bytes_):,} bytes of {region} too many" for region, bytes_ in over]
+    return DoesNotFit(f"does not fit: {', '.join(facts)}", node=where, hint="--optimize size, a smaller model or another board")

@@ -1,0 +1,264 @@
+"""How deep the stack of a linked program can get: a static bound.
+
+The frames of C functions come from the compiler (-fstack-usage). Which function calls which comes from the machine code as it
+was linked: the compiler's own call graph (-fcallgraph-info) lacks what its back end, the assembler and the linker bring in.
+Functions that hold stack the compiler does not know of, in assembly or from a library, are followed instruction by instruction.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+
+from edgeq.device.sizes import ALLOCATED, read_symbols
+from edgeq.errors import BuildFailed
+
+EXECUTABLE = 4  # of a section's flags
+ADDRESSES = (2, 3, 47, 48, 49, 50)  # R_ARM_ABS32, REL32, THM_MOVW/MOVT _ABS and _PREL: relocations that are no calls or jumps
+OBJDUMP = "arm-none-eabi-objdump"
+DISASSEMBLE = (OBJDUMP, "-d", "-m", "armv8.1-m.main")  # all that any Cortex-M knows; without -m not Helium
+LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f ]+)\t(\S+)(?:\t([^@;\n]*))?", re.M)
+IF = r"(?:eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)"
+BRANCH = re.compile(rf"(?:b{IF}|cbn?z|letp?|wls(?:tp\.\d+)?|(b))(?:\.[nw])? ")  # group 1: always taken
+CALL = re.compile(rf"bl |{BRANCH.pattern}")  # a branch out of a function is its last call
+RETURN = re.compile(rf"(?:bx|mov|pop|ldmia(?:\.w)?)({IF}?)(?: lr$| pc, lr$| .*pc}}$)|ldr\.w pc, \[sp\]|udf|b\.n \.")
+JUMP = re.compile(r"bx |mov pc,|tbh |(?:ldr|add)(?:\.w)? pc,")  # to an address that is computed
+POINTER = re.compile(r"blx r|bx (?!lr)")  # in C: a call, or as the last thing a jump, to a function that a pointer names
+PADDING = re.compile(r"nop|\.word|\.short|\.byte|movs r0, r0")
+ADR = re.compile(r"addw? r\d+, pc, #(\d+)")
+LIST = re.compile(r"(push|stmdb(?:\.w)? sp!,|vpush|vstmdb sp!,|pop|ldmia(?:\.w)? sp!,|vpop|vldmia sp!,) \{(.*)\}")
+STEP = re.compile(r"(sub|add)w?(?:\.w)? sp, (?:sp, )?#(\d+)$")
+INDEXED = re.compile(r"\[sp(?:, #(-?\d+)\]!|\], #(-?\d+))$")  # before, after
+WRITES = re.compile(r"(?!cmp|cmn|tst|st|vst|ldm|vldm)\S+ sp\b|msr [MP]SP|.*\bsp!")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """text: operation and operands, as the disassembler gives them. target: the address a branch names."""
+
+    address: int
+    size: int
+    text: str
+    target: int | None
+
+
+@dataclass(frozen=True)
+class StackBound:
+    """size: bytes that no run of a function exceeds, interrupts apart. path: the calls that would need them; of each function
+    the bytes that it holds as it makes its call."""
+
+    size: int
+    path: tuple[tuple[str, int], ...]
+
+
+class Program:
+    """An ELF file for Cortex-M, linked with --emit-relocs, and the .su files of its compilation, each named after its source.
+
+    A call through a pointer may reach each function whose address the code of the same source takes, and outside of `closed`
+    sources those whose address is in data too: a closed source has pointers to its own functions only.
+    """
+
+    def __init__(self, elf: Path, usages: Iterable[Path], closed: Collection[str] = ()):
+        self.elf, self.closed = elf, closed
+        self.frames, self.sources = read_frames(usages)
+        self.functions = {s.address & ~1: s for s in read_symbols(elf) if s.is_code}
+        self.bounds: dict[int, StackBound] = {}
+
+    @cached_property
+    def code(self) -> Mapping[int, Instruction]:
+        """Address -> instruction."""
+        done = subprocess.run([*DISASSEMBLE, str(self.elf)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BuildFailed(f"{OBJDUMP} failed: {done.stderr.strip()}", node=str(self.elf))
+        found = {}
+        for address, digits, operation, operands in LINE.findall(done.stdout):
+            named = re.search(r"\b([0-9a-f]+) <", operands)
+            text, at = f"{operation} {operands.strip()}".strip(), int(address, 16)
+            found[at] = Instruction(at, len(digits.replace(" ", "")) // 2, text, int(named[1], 16) if named else None)
+        return found
+
+    @cached_property
+    def memory(self) -> Mapping[int, int]:
+        """Address -> byte, of the sections that hold code."""
+        with self.elf.open("rb") as stream:
+            return {s["sh_addr"] + i: byte for s in ELFFile(stream).iter_sections() if s["sh_flags"] & EXECUTABLE
+                    for i, byte in enumerate(s.data())}  # fmt: skip
+
+    @cached_property
+    def taken(self) -> Mapping[str, set[int]]:
+        """Source -> the functions whose address its code takes; "" -> those whose address is in data, vectors apart."""
+        found: dict[str, set[int]] = {}
+        code = sorted(self.functions.items())
+        with self.elf.open("rb") as stream:
+            elf = ELFFile(stream)
+            for section in elf.iter_sections():
+                if not isinstance(section, RelocationSection):
+                    continue
+                into = elf.get_section(section["sh_info"])
+                symbols: Any = elf.get_section(section["sh_link"])
+                if not into["sh_flags"] & ALLOCATED or into.name == ".vectors":
+                    continue
+                for r in section.iter_relocations():
+                    symbol = symbols.get_symbol(r["r_info_sym"])
+                    if r["r_info_type"] in ADDRESSES and symbol["st_info"]["type"] == "STT_FUNC":
+                        holder = next((f for at, f in reversed(code) if at <= r["r_offset"] < at + f.size), None)
+                        source = (holder.file or self.sources.get(holder.name, holder.name)) if holder else ""
+                        found.setdefault(source, set()).add(symbol["st_value"] & ~1)
+        return found
+
+    def bound(self, name: str) -> StackBound:
+        """Of the function of that name. Raises BuildFailed naming the function that has no bound: it recurses, calls through a
+        pointer, has a frame of no fixed size, or moves its stack pointer in a way that cannot be followed."""
+        found = [address for address, f in self.functions.items() if f.name == name]
+        if not found:
+            raise BuildFailed("is not in the program", node=name)
+        return self._bound(found[0], ())
+
+    def _bound(self, address: int, callers: tuple[int, ...]) -> StackBound:
+        if address in callers:
+            way = [self._name(a) for a in callers[callers.index(address) + 1 :]]
+            raise self._unbounded(address, f"calls itself{' through ' + ', '.join(way) if way else ''}")
+        if address not in self.bounds:
+            deepest, calls = self._holds(address)
+            worst = StackBound(deepest, ((self._name(address), deepest),))
+            for held, target in calls:
+                inner = self._bound(target, (*callers, address))
+                if held + inner.size > worst.size:
+                    worst = StackBound(held + inner.size, ((self._name(address), held), *inner.path))
+            self.bounds[address] = worst
+        return self.bounds[address]
+
+    def _holds(self, address: int) -> tuple[int, list[tuple[int, int]]]:
+        """(the most bytes a function holds, its calls: bytes that it holds then, address)."""
+        function = self.functions.get(address)
+        frame = self.frames.get(f"{function.file}:{function.name}" if function.file else function.name) if function else None
+        if function is None or frame is None:
+            return self._follow(address)
+        source = function.file or self.sources[function.name]
+        size, kind = frame
+        if kind == "dynamic":
+            raise self._unbounded(address, "has a frame whose size is not fixed")
+        body = [self.code[a] for a in range(address, address + function.size, 2) if a in self.code]
+        if size == 0 and any(WRITES.match(i.text) or self._lowers(i) for i in body):
+            return self._follow(address)  # in assembly
+        inside = range(address, address + function.size)
+        calls = [(size, i.target) for i in body
+                 if i.target is not None and i.target not in inside and CALL.match(i.text)]  # fmt: skip
+        for i in body:
+            if POINTER.match(i.text):
+                targets = self.taken.get(source, set()) | (set() if source in self.closed else self.taken.get("", set()))
+                if not targets:
+                    raise self._unbounded(address, f"calls through a pointer ({i.text} at {i.address:#x})")
+                calls += [(size, target) for target in sorted(targets)]
+        return size, calls
+
+    def _follow(self, start: int) -> tuple[int, list[tuple[int, int]]]:
+        """As _holds, on every path through the instructions. Each must run at one depth of the stack, wherever it is reached
+        from. A computed jump leads to the addresses that `adr` takes, or to where the pc is where it adds to that; where
+        there is one, no instruction of the function may be left unseen."""
+        depths: dict[int, int] = {}
+        deepest, calls, jumps, entries = 0, list[tuple[int, int]](), set[int](), set[int]()
+        pending = [(start, 0)]
+        while pending:
+            address, depth = pending.pop()
+            if depths.setdefault(address, depth) != depth:
+                raise self._unbounded(start, f"reaches {address:#x} with stacks of different depths")
+            if address not in self.code:
+                raise self._unbounded(start, f"cannot be followed to {address:#x}")
+            i = self.code[address]
+            after, following = depth + self._moves(start, i), address + i.size
+            deepest = max(deepest, after)
+            goes: list[tuple[int, int]] = []
+            if returns := RETURN.match(i.text):
+                goes = [(following, depth)] if returns[1] else []
+            elif re.match(r"blx r", i.text):
+                raise self._unbounded(start, f"calls through a pointer ({i.text} at {address:#x})")
+            elif i.text.startswith("tbb [pc, "):
+                goes = [(target, after) for target in self._table(following)]
+            elif JUMP.match(i.text):
+                jumps.add(after)
+                if i.text.startswith("add"):
+                    entries.add(address + 4)  # what the pc reads as
+            elif i.text.startswith("bl ") and i.target is not None:
+                calls.append((after, i.target))
+                goes = [(following, after)]
+            elif branch := BRANCH.match(i.text):
+                if i.target in self.functions and i.target != start:  # its last call
+                    calls.append((after, i.target))
+                elif i.target is not None:
+                    goes = [(i.target, after)]
+                goes += [] if branch[1] else [(following, after)]
+            else:
+                goes = [(following, after)]
+            if adr := ADR.match(i.text):
+                entries.add((address + 4 & ~3) + int(adr[1]))
+            pending += [x for x in goes if depths.get(x[0]) != x[1]]
+            if not pending:
+                pending = [(e, d) for e in entries for d in jumps if e not in depths]
+        if jumps:
+            self._all_seen(start, depths)
+        return deepest, calls
+
+    def _all_seen(self, start: int, seen: Collection[int]) -> None:
+        function = self.functions.get(start)
+        end = start + function.size if function else start
+        missed = [a for a in range(start, end, 2) if a not in seen and a in self.code and not PADDING.match(self.code[a].text)]
+        if missed or end == start:
+            raise self._unbounded(start, f"jumps to computed addresses{f', perhaps to {missed[0]:#x}' if missed else ''}")
+
+    def _table(self, base: int) -> list[int]:
+        """Where the bytes behind a `tbb` lead: as many as there are before the first of those addresses."""
+        targets: list[int] = []
+        while not targets or base + len(targets) < min(targets):
+            targets.append(base + 2 * self.memory[base + len(targets)])
+        return targets
+
+    def _moves(self, start: int, i: Instruction) -> int:
+        """Bytes that an instruction lowers the stack pointer by."""
+        lowered = self._lowers(i)
+        if lowered == 0 and WRITES.match(i.text):
+            raise self._unbounded(start, f"sets the stack pointer ({i.text} at {i.address:#x})")
+        return lowered
+
+    @staticmethod
+    def _lowers(i: Instruction) -> int:
+        if found := LIST.match(i.text):
+            registers = [r.split("-") for r in found[2].split(", ")]
+            count = sum(int(r[-1][1:]) - int(r[0][1:]) + 1 if len(r) > 1 else 1 for r in registers)
+            size = count * (8 if found[2].startswith("d") else 4)
+            return size if found[1].startswith(("push", "stm", "vpush", "vstm")) else -size
+        if found := STEP.match(i.text):
+            return int(found[2]) if found[1] == "sub" else -int(found[2])
+        if found := INDEXED.search(i.text):
+            return -int(found[1] or found[2])
+        return 0
+
+    def _name(self, address: int) -> str:
+        return self.functions[address].name if address in self.functions else f"{address:#x}"
+
+    def _unbounded(self, address: int, fact: str) -> BuildFailed:
+        return BuildFailed(f"{fact}, so the stack has no bound", node=f"function {self._name(address)}",
+                           hint=f"look at {' '.join(DISASSEMBLE)} {self.elf}")  # fmt: skip
+
+
+def read_frames(usages: Iterable[Path]) -> tuple[dict[str, tuple[int, str]], dict[str, str]]:
+    """(function -> bytes, and "static", "dynamic" or "dynamic,bounded": by its name, and by "source.c:name", the largest of
+    equal names; function -> source)."""
+    frames: dict[str, tuple[int, str]] = {}
+    sources: dict[str, str] = {}
+    for usage in usages:
+        for line in usage.read_text(encoding="utf-8").splitlines():
+            where, size, kind = line.split("\t")
+            name = where.rpartition(":")[2]
+            sources[name] = f"{usage.stem}.c"
+            for key in (name, f"{usage.stem}.c:{name}"):
+                frames[key] = max(frames.get(key, (0, "static")), (int(size), kind), key=lambda f: (f[1] == "dynamic", f[0]))
+    return frames, sources
