@@ -70,8 +70,9 @@ def small_onnx(task: str) -> onnx.ModelProto:
                  helper.make_node("Gemm", ["r", weight("b", 20, 640, 8)], ["y"], transB=1)]  # fmt: skip
     else:
         wanted = (1, shape[2] if len(shape) == 3 else 1, *shape[:2])
-        kernel = [shape[0] // 8, shape[1] // 8]
-        features = 4 * 8 * (shape[1] // kernel[1])
+        rows = 7 if task == "kws01" else 8  # no input is left out
+        kernel = [shape[0] // rows, shape[1] // 8]
+        features = 4 * rows * (shape[1] // kernel[1])
         nodes = [helper.make_node("Conv", ["x", weight("a", unit, 4, wanted[1], *kernel)], ["h"], strides=kernel),
                  helper.make_node("Relu", ["h"], ["r"]), helper.make_node("Flatten", ["r"], ["f"]),
                  helper.make_node("Gemm", ["f", weight("b", 3, TASKS[task].outputs, features)], ["g"], transB=1),
