@@ -18,7 +18,7 @@ from edgeq.device.firmware import link_firmware, target_of
 from edgeq.device.fit import PROGRAMS, call_bytes, check_fit
 from edgeq.device.sizes import Sizes, read_sizes, within
 from edgeq.device.stack import Program, StackBound
-from edgeq.emit import mlperf_task
+from edgeq.emit.mlperf import TASKS, mlperf_task
 from edgeq.errors import BadInput, BuildFailed, DoesNotFit
 from edgeq.model import BuiltModel
 
@@ -64,9 +64,10 @@ def build_firmware(
     if m["io"] != "arena":
         raise BadInput("has its inputs and outputs outside the arena", node=f"{folder}, built with --io {m['io']}",
                        hint="edgeq build --io arena")  # fmt: skip
-    code = m["code_bytes"] + call_bytes(len(m["layers"]), len(m["steps"]))
-    check_fit(model.name, board, m["constant_bytes"], code, m["arena_bytes"], app)
     more = {"mlperf_task.c": mlperf_task(m, mlperf_id, board.counter.hz)} if mlperf_id else {}
+    buffers = TASKS[mlperf_id].buffer_bytes if mlperf_id else 0
+    code = m["code_bytes"] + call_bytes(len(m["layers"]), len(m["steps"]))
+    check_fit(model.name, board, m["constant_bytes"], code, m["arena_bytes"], app, buffers)
     out = out or default_folder(folder, board)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".edgeq_", dir=out.parent) as name:
