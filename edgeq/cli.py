@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from edgeq._version import __version__
-from edgeq.cli_boards import boards, firmware, flash
+from edgeq.cli_boards import boards, firmware, fit, flash
 from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, SizeType, by_name, folder_argument, input_specs, json_flag
 from edgeq.cli_verify import profile, verify
 from edgeq.errors import EdgeqError
@@ -289,7 +289,7 @@ def targets(as_json: bool) -> None:
         show.show_rows(rows)
 
 
-for command in (boards, firmware, flash, verify, profile):
+for command in (boards, fit, firmware, flash, verify, profile):
     cli.add_command(command)
 
 # ---------------------------------------------------------------- outcome

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edgeq.cli_flags import folder_argument, json_flag
+from edgeq.cli_flags import Named, ShapeType, by_name, folder_argument, json_flag
 
 APPS = ("serial", "mlperf-tiny")  # edgeq.device.fit.PROGRAMS, whose import takes time
 TASKS = ("ic01", "kws01", "vww01", "ad01")  # edgeq.emit.mlperf.TASKS
@@ -36,6 +36,32 @@ def boards(as_json: bool) -> None:
         show.print_json([show_boards.board_summary(b) for b in known().values()])
     else:
         show.show_rows([show_boards.board_row(b) for b in known().values()])
+
+
+@click.command(short_help="On which boards a model fits.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--calib", required=True, metavar="FILE|FOLDER|random", help="Typical inputs, as for `edgeq build`.")
+@click.option("--shape", "shapes", multiple=True, type=ShapeType(), help="Fix the shape of an input, in ONNX order.")
+@json_flag
+def fit(model: Path, calib: str, shapes: tuple[Named, ...], as_json: bool) -> None:
+    """Say for every board whether MODEL fits its flash and RAM, and what would be left: estimated, nothing is compiled.
+
+    Where RAM is too small, --optimize ram is tried.
+
+    \b
+    Example:
+      edgeq fit model.onnx --calib samples.npz
+    """
+    from edgeq import cli_show as show
+    from edgeq import cli_show_boards as show_boards
+    from edgeq.compile import fit as find
+
+    with show.ProgressBars(verbose=False) as progress:
+        found = find(model, calib, shapes=by_name(shapes, "--shape", ()), progress=progress)
+    if as_json:
+        show.print_json([show_boards.fit_summary(f) for f in found])
+    else:
+        show_boards.show_fit(found)
 
 
 @click.command(short_help="Link a built model into firmware for a board.")

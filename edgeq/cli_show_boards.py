@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
 
 from edgeq.cli_show import console, new_table, print_facts
 from edgeq.device.board import TESTED, Board
@@ -11,6 +14,7 @@ from edgeq.device.flash import runners
 from edgeq.report import count, kib
 
 if TYPE_CHECKING:
+    from edgeq.compile import Fit
     from edgeq.device.image import Firmware
 
 
@@ -27,6 +31,31 @@ def board_summary(board: Board) -> dict[str, Any]:
     said = {key: value for key, value in asdict(board).items() if key != "folder"}
     return {**said, "runners": list(runners(board)), "cycles_per_count": board.cycles_per_count,
             "instructions_per_count": board.instructions_per_count or None}  # fmt: skip
+
+
+def show_fit(found: Sequence[Fit]) -> None:
+    """One line a board."""
+    table = new_table("board", "fits", ">flash left", ">RAM left", ">arena", ">stack", ">M instructions", "build with")
+    for f in found:
+        over, left = f.need.over(f.board), _left(f)
+        word = Text(f"no: {', '.join(f'{count(n)} bytes of {region} short' for region, n in over.items())}", style="red")
+        flags = f"--board {f.board.name}" + (" --optimize ram" if f.optimize == "ram" else "")
+        table.add_row(f.board.name, word if over else "yes", f"{count(left['flash'])} of {kib(f.board.flash.size)}",
+                      f"{count(left['RAM'])} of {kib(f.board.ram.size)}", count(f.need.ram["arena"]),
+                      count(f.need.ram["stack"]), f"{f.instructions / 1e6:.3g}", "-" if over else flags)  # fmt: skip
+    console().print(table)
+
+
+def fit_summary(f: Fit) -> dict[str, Any]:
+    """The same for machines."""
+    return {"board": f.board.name, "target": f.board.targets[0], "optimize": f.optimize, "fits": not f.need.over(f.board),
+            "over": f.need.over(f.board), "left": _left(f), "flash": dict(f.need.flash), "ram": dict(f.need.ram),
+            "instructions": round(f.instructions)}  # fmt: skip
+
+
+def _left(f: Fit) -> dict[str, int]:
+    sizes = {"flash": (f.board.flash.size, f.need.flash), "RAM": (f.board.ram.size, f.need.ram)}
+    return {region: size - sum(parts.values()) for region, (size, parts) in sizes.items()}
 
 
 def show_firmware(made: Firmware) -> None:

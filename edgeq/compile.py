@@ -13,9 +13,9 @@ import onnx
 
 from edgeq.calibrate import Samples, load_samples, observe
 from edgeq.check import CheckResult, check, stress_inputs
-from edgeq.device.board import Board, find_board
-from edgeq.device.fit import call_bytes, check_fit
-from edgeq.emit import amalgamate, emit, prefix
+from edgeq.device.board import Board, boards, find_board
+from edgeq.device.fit import Need, call_bytes, check_fit, needs
+from edgeq.emit import Emission, amalgamate, emit, prefix
 from edgeq.errors import BadInput
 from edgeq.evaluate import Evaluation, LayerMeter, LayerSqnr, evaluate, run_float
 from edgeq.ir import FloatGraph, IntGraph
@@ -74,13 +74,7 @@ def compile_model(
     """
     place, code_for = place_and_target(board, target)
     tell = progress or (lambda stage, done, total: None)
-    model = simplify(load_model(path, shapes))
-    layers = import_graph(model, io_layout)
-    samples = load_samples(calib, input_shapes(model))
-    check_declared(inputs or {}, model)
-    runner = Runner(model, observable(layers))
-    seen = observe(runner, samples, observable(layers), lambda done, total: tell("calibrating", done, total))
-    graph = quantize(layers, seen, QuantOptions(method, dict(inputs or {})))
+    model, layers, samples, runner, graph = quantized(path, calib, method, inputs or {}, shapes, io_layout, tell)
     plan = make_plan(graph, code_for, optimize, ram, io)
     emission = emit(plan, prefix(name or Path(path).stem), Path(path).name)
     if place:
@@ -95,6 +89,65 @@ def compile_model(
     sqnr = measure(built, runner, samples.head(SQNR_SAMPLES))
     result = verify(built, samples.head(CHECKED_SAMPLES), tell) if run_check else None
     return with_report(replace(built, layer_sqnr=sqnr, check=result))
+
+
+Tell = Callable[[str, int, int], None]
+
+
+def quantized(
+    path: str | Path, calib: Any, method: str, inputs: Mapping[str, InputSpec], shapes: Mapping[str, Sequence[int]] | None,
+    io_layout: str, tell: Tell,
+) -> tuple[onnx.ModelProto, FloatGraph, Samples, Runner, IntGraph]:  # fmt: skip
+    """The front half, which no target matters to: ONNX file and calibration data in, integer graph out."""
+    model = simplify(load_model(path, shapes))
+    layers = import_graph(model, io_layout)
+    samples = load_samples(calib, input_shapes(model))
+    check_declared(inputs, model)
+    runner = Runner(model, observable(layers))
+    seen = observe(runner, samples, observable(layers), lambda done, total: tell("calibrating", done, total))
+    return model, layers, samples, runner, quantize(layers, seen, QuantOptions(method, dict(inputs)))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a model takes of a board. optimize: how it was planned; instructions: estimated, of one run."""
+
+    board: Board
+    need: Need
+    optimize: str
+    instructions: float
+
+
+def fit(
+    path: str | Path, calib: Any, method: str = "mse", inputs: Mapping[str, InputSpec] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None, progress: Progress = None,
+) -> list[Fit]:  # fmt: skip
+    """What the model would take of every board, with the serial program; for RAM where it would not fit for speed.
+
+    Arguments as of compile_model. Estimated: no compiler runs. Raises EdgeqError.
+    """
+    tell = progress or (lambda stage, done, total: None)
+    graph = quantized(path, calib, method, inputs or {}, shapes, "channels_last", tell)[-1]
+    known: dict[tuple[str, str], tuple[Plan, Emission]] = {}
+
+    def on(board: Board, optimize: str) -> Fit:
+        key = board.targets[0], optimize
+        if key not in known:
+            plan = make_plan(graph, find_target(key[0]), optimize)
+            known[key] = plan, emit(plan, prefix(Path(path).stem))
+        plan, e = known[key]
+        code = e.code + call_bytes(len(e.layers), len(e.steps))
+        return Fit(board, needs(board, "serial", e.flash_data, code, plan.arena_bytes), optimize, plan.cost)
+
+    found = []
+    for done, board in enumerate(boards().values()):
+        tell("planning", done, len(boards()))
+        best = on(board, "speed")
+        if "RAM" in best.need.over(board):
+            best = min(best, on(board, "ram"), key=lambda f: sum(f.need.over(board).values()))
+        found.append(best)
+    tell("planning", len(boards()), len(boards()))
+    return found
 
 
 def place_and_target(board: str | None, target: str | None) -> tuple[Board | None, Target]:
