@@ -95,4 +95,4 @@ def _link(
 
 def is_error(line: str) -> bool:
     """Whether a line of the compiler's or linker's output says what is wrong."""
-    return any(word in line for word in ("error", "undefined reference", "will not fit", "cannot find"))
+    return any(word in line for word in ("error", "Error:", "undefined reference", "will not fit", "cannot find"))

@@ -18,7 +18,7 @@ from typing import Any
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 
-from edgeq.device.sizes import ALLOCATED, read_symbols
+from edgeq.device.sizes import ALLOCATED, Symbol, read_symbols
 from edgeq.errors import BuildFailed
 
 EXECUTABLE = 4  # of a section's flags
@@ -28,10 +28,9 @@ DISASSEMBLE = (OBJDUMP, "-d", "-m", "armv8.1-m.main")  # all that any Cortex-M k
 LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f ]+)\t(\S+)(?:\t([^@;\n]*))?", re.M)
 IF = r"(?:eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)"
 BRANCH = re.compile(rf"(?:b{IF}|cbn?z|letp?|wls(?:tp\.\d+)?|(b))(?:\.[nw])? ")  # group 1: always taken
-CALL = re.compile(rf"bl |{BRANCH.pattern}")  # a branch out of a function is its last call
 RETURN = re.compile(rf"(?:bx|mov|pop|ldmia(?:\.w)?)({IF}?)(?: lr$| pc, lr$| .*pc}}$)|ldr\.w pc, \[sp\]|udf|b\.n \.")
 JUMP = re.compile(r"bx |mov pc,|tbh |(?:ldr|add)(?:\.w)? pc,")  # to an address that is computed
-POINTER = re.compile(r"blx r|bx (?!lr)")  # in C: a call, or as the last thing a jump, to a function that a pointer names
+POINTER = re.compile(r"blx |bx (?!lr)")  # in C: a call, or as the last thing a jump, to a function that a pointer names
 PADDING = re.compile(r"nop|\.word|\.short|\.byte|movs r0, r0")
 ADR = re.compile(r"addw? r\d+, pc, #(\d+)")
 LIST = re.compile(r"(push|stmdb(?:\.w)? sp!,|vpush|vstmdb sp!,|pop|ldmia(?:\.w)? sp!,|vpop|vldmia sp!,) \{(.*)\}")
@@ -139,26 +138,34 @@ class Program:
     def _holds(self, address: int) -> tuple[int, list[tuple[int, int]]]:
         """(the most bytes a function holds, its calls: bytes that it holds then, address)."""
         function = self.functions.get(address)
-        frame = self.frames.get(f"{function.file}:{function.name}" if function.file else function.name) if function else None
+        frame = self._frame(function) if function else None
         if function is None or frame is None:
             return self._follow(address)
-        source = function.file or self.sources[function.name]
         size, kind = frame
         if kind == "dynamic":
             raise self._unbounded(address, "has a frame whose size is not fixed")
-        body = [self.code[a] for a in range(address, address + function.size, 2) if a in self.code]
-        if size == 0 and any(WRITES.match(i.text) or self._lowers(i) for i in body):
-            return self._follow(address)  # in assembly
         inside = range(address, address + function.size)
-        calls = [(size, i.target) for i in body
-                 if i.target is not None and i.target not in inside and CALL.match(i.text)]  # fmt: skip
-        for i in body:
-            if POINTER.match(i.text):
-                targets = self.taken.get(source, set()) | (set() if source in self.closed else self.taken.get("", set()))
-                if not targets:
-                    raise self._unbounded(address, f"calls through a pointer ({i.text} at {i.address:#x})")
-                calls += [(size, target) for target in sorted(targets)]
-        return size, calls
+        body = [self.code[a] for a in inside if a in self.code]
+        lowered = sum(max(self._lowers(i), 0) for i in body)
+        if lowered > size or (size == 0 and any(WRITES.match(i.text) for i in body)):  # assembly, or a frame in parts
+            deepest, calls = self._follow(address)
+            return max(size, deepest), calls
+        calls = [(size, i.target) for i in body if i.target is not None
+                 and (i.text.startswith("bl ") or (BRANCH.match(i.text) and i.target not in inside))]  # fmt: skip
+        return size, calls + [(size, target) for i in body if POINTER.match(i.text) for target in self._pointees(address, i)]
+
+    def _frame(self, function: Symbol) -> tuple[int, str] | None:
+        name = re.sub(r"\.\d+$", "", function.name)  # the compiler numbers its variants of a function, but not there
+        return self.frames.get(f"{function.file}:{name}" if function.file else name)
+
+    def _pointees(self, address: int, i: Instruction) -> list[int]:
+        """What a call through a pointer in a function may call."""
+        function = self.functions.get(address)
+        source = (function.file or self.sources.get(function.name, "")) if function else ""
+        targets = self.taken.get(source, set()) | (set() if source in self.closed else self.taken.get("", set()))
+        if not targets:
+            raise self._unbounded(address, f"calls through a pointer ({i.text} at {i.address:#x})")
+        return sorted(targets)
 
     def _follow(self, start: int) -> tuple[int, list[tuple[int, int]]]:
         """As _holds, on every path through the instructions. Each must run at one depth of the stack, wherever it is reached
@@ -179,8 +186,9 @@ class Program:
             goes: list[tuple[int, int]] = []
             if returns := RETURN.match(i.text):
                 goes = [(following, depth)] if returns[1] else []
-            elif re.match(r"blx r", i.text):
-                raise self._unbounded(start, f"calls through a pointer ({i.text} at {address:#x})")
+            elif i.text.startswith("blx "):
+                calls += [(after, target) for target in self._pointees(start, i)]
+                goes = [(following, after)]
             elif i.text.startswith("tbb [pc, "):
                 goes = [(target, after) for target in self._table(following)]
             elif JUMP.match(i.text):
@@ -204,7 +212,7 @@ class Program:
             if not pending:
                 pending = [(e, d) for e in entries for d in jumps if e not in depths]
         if jumps:
-            self._all_seen(start, depths)
+            self._all_seen(start, depths if entries else ())
         return deepest, calls
 
     def _all_seen(self, start: int, seen: Collection[int]) -> None:
@@ -246,7 +254,7 @@ class Program:
 
     def _unbounded(self, address: int, fact: str) -> BuildFailed:
         return BuildFailed(f"{fact}, so the stack has no bound", node=f"function {self._name(address)}",
-                           hint=f"look at {' '.join(DISASSEMBLE)} {self.elf}")  # fmt: skip
+                           hint="no recursion, no pointers to other files' functions, no arrays of variable size")  # fmt: skip
 
 
 def read_frames(usages: Iterable[Path]) -> tuple[dict[str, tuple[int, str]], dict[str, str]]:
