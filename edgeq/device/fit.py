@@ -10,7 +10,7 @@ from edgeq.device.board import Board, boards
 from edgeq.errors import DoesNotFit
 
 # bytes of a program in runtime_c/device with start-up code and port.c, of the smallest there is on any board
-PROGRAMS = {"serial": {"flash": 3200, "ram": 2376}, "mlperf-tiny": {"flash": 5500, "ram": 30000}}
+PROGRAMS = {"serial": {"flash": 3200, "ram": 2376}, "mlperf-tiny": {"flash": 5500, "ram": 460}}
 LAYER_BYTES = 90  # of flash: a layer's parameters, its calls, what the program is told of it
 
 
@@ -27,20 +27,24 @@ class Need:
         return {region: bytes_ for region, bytes_ in short.items() if bytes_ > 0}
 
 
-def needs(board: Board, app: str, constants: int, code: int, layers: int, arena: int) -> Need:
-    """Estimated. constants, code: bytes, as in manifest.json; app: one of PROGRAMS."""
+def needs(board: Board, app: str, constants: int, code: int, layers: int, arena: int, buffers: int = 0) -> Need:
+    """Estimated. constants, code: bytes, as in manifest.json; app: one of PROGRAMS; buffers: more RAM that it takes."""
     program = PROGRAMS[app]
     flash = {"constants": constants, "kernels": code + LAYER_BYTES * layers, "program": program["flash"]}
-    return Need(flash, {"arena": arena, "stack": board.stack.size + board.stack.fault_size, "program": program["ram"]})
+    return Need(
+        flash, {"arena": arena, "stack": board.stack.size + board.stack.fault_size, "program": program["ram"] + buffers}
+    )
 
 
-def check_fit(model: str, board: Board, constants: int, code: int, layers: int, arena: int, app: str = "serial") -> None:
+def check_fit(
+    model: str, board: Board, constants: int, code: int, layers: int, arena: int, app: str = "serial", buffers: int = 0
+) -> None:
     """Raises DoesNotFit saying by how many bytes in which region, and on which boards there is room."""
-    need = needs(board, app, constants, code, layers, arena)
+    need = needs(board, app, constants, code, layers, arena, buffers)
     if over := need.over(board):
         facts = [f"{bytes_:,} bytes of {region} too many: {_sum(need.flash if region == 'flash' else need.ram)} of "
                  f"{(board.flash if region == 'flash' else board.ram).size:,}" for region, bytes_ in over.items()]  # fmt: skip
-        fits = [b.name for b in boards().values() if not needs(b, app, constants, code, layers, arena).over(b)]
+        fits = [b.name for b in boards().values() if not needs(b, app, constants, code, layers, arena, buffers).over(b)]
         hint = f"a board with room: {', '.join(fits)}" if fits else "a smaller model, or --optimize size"
         raise DoesNotFit(f"does not fit {board.name}: {'; '.join(facts)} (estimated)", node=model, hint=hint)
 

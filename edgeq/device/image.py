@@ -18,7 +18,7 @@ from edgeq.device.firmware import link_firmware, target_of
 from edgeq.device.fit import PROGRAMS, check_fit
 from edgeq.device.sizes import Sizes, read_sizes, within
 from edgeq.device.stack import Program, StackBound
-from edgeq.emit import mlperf_task
+from edgeq.emit.mlperf import TASKS, mlperf_task
 from edgeq.errors import BadInput, BuildFailed, DoesNotFit
 from edgeq.model import BuiltModel
 
@@ -61,8 +61,9 @@ def build_firmware(
         raise BadInput("there is no such program", node=f"--app {app}", hint=f"one of {', '.join(PROGRAMS)}")
     if (app == "mlperf-tiny") != (mlperf_id is not None):
         raise BadInput("goes with --app mlperf-tiny, and only with that", node="--mlperf-id", hint="see --help")
-    check_fit(model.name, board, m["constant_bytes"], m["code_bytes"], len(m["layers"]), m["arena_bytes"], app)
     more = {"mlperf_task.c": mlperf_task(m, mlperf_id, board.counter.hz)} if mlperf_id else {}
+    buffers = TASKS[mlperf_id].buffer_bytes if mlperf_id else 0
+    check_fit(model.name, board, m["constant_bytes"], m["code_bytes"], len(m["layers"]), m["arena_bytes"], app, buffers)
     out = out or default_folder(folder, board)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".edgeq_", dir=out.parent) as name:

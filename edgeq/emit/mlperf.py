@@ -31,6 +31,19 @@ class Task:
     real: Real | None
     outputs: int
 
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def received_bytes(self) -> int:
+        return self.elements * (1 if self.real else 4)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """What the device keeps of one input: as sent, and as stored."""
+        return self.received_bytes + self.elements
+
 
 def _signed(sent: np.ndarray) -> np.ndarray:
     return sent.view(np.int8).astype(np.float32)
@@ -52,17 +65,17 @@ def mlperf_task(manifest: Mapping[str, Any], task_id: str, count_hz: int) -> str
     task, model = TASKS[task_id], manifest["model"]
     given, result = _one(manifest, "inputs"), _one(manifest, "outputs")
     shape = tuple(n for n in given["shape"] if n != 1)
-    size, outputs = math.prod(task.shape), math.prod(result["shape"])
-    if shape not in (task.shape, (size,)):
-        raise BadInput(f"input is {_by(shape)} ({math.prod(shape)} elements), {task_id} sends {_by(task.shape)} ({size})",
-                       node=model, hint=_hint(shape, task))  # fmt: skip
+    outputs = math.prod(result["shape"])
+    if shape not in (task.shape, (task.elements,)):
+        raise BadInput(f"input is {_by(shape)} ({math.prod(shape)} elements), {task_id} sends {_by(task.shape)} "
+                       f"({task.elements})", node=model, hint=_hint(shape, task))  # fmt: skip
     if outputs != task.outputs:
         raise BadInput(f"output has {outputs} elements, {task_id} takes {task.outputs}", node=model, hint=_hint(shape, task))
-    encoding = numbers(_encoding(task, task_id, model, given)) if task.real else None
+    table = _encoding(task, task_id, model, given) if task.real else float_bounds(*_stored(given))
     context = {
-        "id": task_id, "name": model, "version": __version__, "count_hz": count_hz, "elements": size,
-        "received_bytes": size * (1 if task.real else 4), "encoding": encoding,
-        "input_scale": repr(float(given["scale"])), "output_scale": repr(float(result["scale"])),
+        "id": task_id, "name": model, "version": __version__, "count_hz": count_hz, "elements": task.elements,
+        "received_bytes": task.received_bytes, "kind": "encoding" if task.real else "bounds", "table": numbers(table),
+        "output_scale": repr(float(result["scale"])), "per_element": repr(1 / task.elements),
     }  # fmt: skip
     return environment().get_template("mlperf_task.c.j2").render(context)
 
@@ -70,7 +83,7 @@ def mlperf_task(manifest: Mapping[str, Any], task_id: str, count_hz: int) -> str
 def _encoding(task: Task, task_id: str, model: str, given: Mapping[str, Any]) -> np.ndarray:
     """(256,) uint8: a byte as sent -> as stored."""
     assert task.real
-    scale, zero_point, dtype = given["scale"], given["zero_point"], given["dtype"]
+    scale, zero_point, dtype = _stored(given)
     low, high = ((limit - zero_point) * scale for limit in LIMITS[dtype])
     real = task.real(np.arange(256, dtype=np.uint8))
     outside = int(((real < low - scale / 2) | (real > high + scale / 2)).sum())
@@ -79,6 +92,31 @@ def _encoding(task: Task, task_id: str, model: str, given: Mapping[str, Any]) ->
                        f"{outside} of 256 values lie outside", node=model,
                        hint="calibrate with the benchmark's preprocessing, which the model must be trained for")  # fmt: skip
     return quantize(real, scale, zero_point, dtype).view(np.uint8)
+
+
+def float_bounds(scale: float, zero_point: int, dtype: str) -> np.ndarray:
+    """(255,) int32: for each value of `dtype` but the lowest the least float32 that is stored as it or as a higher one.
+
+    As an integer that is ordered as floats are: its bits, of a negative one those below the sign inverted.
+    """
+    low, high = LIMITS[dtype]
+    wanted = np.arange(low + 1, high + 1)
+    infinity = int(np.float32(np.inf).view(np.int32))
+    below, bound = np.full(255, -infinity - 1, np.int64), np.full(255, infinity, np.int64)  # -inf and inf
+    while (bound - below > 1).any():
+        middle = (below + bound) // 2
+        reached = quantize(_float_of(middle), scale, zero_point, dtype) >= wanted
+        below, bound = np.where(reached, below, middle), np.where(reached, middle, bound)
+    return bound.astype(np.int32)
+
+
+def _float_of(order: np.ndarray) -> np.ndarray:
+    bits = order.astype(np.int32)
+    return np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int32).view(np.float32)
+
+
+def _stored(port: Mapping[str, Any]) -> tuple[float, int, str]:
+    return port["scale"], port["zero_point"], port["dtype"]
 
 
 def _one(manifest: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

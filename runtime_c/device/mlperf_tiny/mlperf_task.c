@@ -7,34 +7,39 @@
 
 enum { WORD = 4 };
 
-static float float_at(const uint8_t *bytes) {
-    const uint32_t bits = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
-    union {
-        uint32_t bits;
-        float value;
-    } word = {bits};
-    return word.value;
+static uint32_t word_at(const uint8_t *bytes) {
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-/* clamp(floor(x / scale + 1/2) + zero point), in double precision as the host has it; the lowest for what is no number. */
-static uint8_t quantize(float x) {
-    const device_tensor *tensor = &device_model.inputs[0];
-    const int32_t low = (tensor->type == DEVICE_UINT8 ? 0 : -128) - tensor->zero_point, high = low + 255;
-    const double steps = (double)x / mlperf_task.input_scale + 0.5;
-    int32_t q = low;
-    if (steps >= high) {
-        q = high;
-    } else if (steps >= low) {
-        q = (int32_t)steps;
-        q -= q > steps; /* floor */
+static double float_at(const uint8_t *bytes) {
+    const union {
+        uint32_t bits;
+        float value;
+    } word = {word_at(bytes)};
+    return (double)word.value;
+}
+
+/* A float as an integer such that they are ordered alike. No float needs to be computed with, least of all divided: how many
+ * of the bounds are not above it says what is stored. */
+static int32_t order(uint32_t bits) {
+    return (int32_t)(bits >> 31 != 0 ? bits ^ 0x7FFFFFFFU : bits);
+}
+
+static uint8_t quantize(uint32_t bits) {
+    const int32_t x = order(bits);
+    uint32_t steps = 0;
+    for (uint32_t half = 128; half != 0; half /= 2) {
+        if (x >= mlperf_task.bounds[steps + half - 1]) {
+            steps += half;
+        }
     }
-    return (uint8_t)(q + tensor->zero_point);
+    return (uint8_t)(device_model.inputs[0].type == DEVICE_UINT8 ? steps : steps + 128);
 }
 
 void task_convert(void) {
     const uint8_t *from = mlperf_task.received;
     for (uint32_t i = 0; i < mlperf_task.elements; i++) {
-        mlperf_task.input[i] = mlperf_task.encoding != 0 ? mlperf_task.encoding[from[i]] : quantize(float_at(from + 4 * i));
+        mlperf_task.input[i] = mlperf_task.encoding != 0 ? mlperf_task.encoding[from[i]] : quantize(word_at(from + 4 * i));
     }
 }
 
@@ -64,10 +69,10 @@ static double output(uint32_t i) {
 static double squared_error(void) {
     double sum = 0;
     for (uint32_t i = 0; i < mlperf_task.elements; i++) {
-        const double difference = (double)float_at(mlperf_task.received + 4 * i) - output(i);
+        const double difference = float_at(mlperf_task.received + 4 * i) - output(i);
         sum += difference * difference;
     }
-    return sum / mlperf_task.elements;
+    return sum * mlperf_task.per_element;
 }
 
 void task_results(void) {

@@ -12,7 +12,9 @@ typedef struct {
     uint32_t elements;       /* of one input */
     uint8_t *input;          /* as the model stores them; aligned to 4 */
     const uint8_t *encoding; /* 256: a byte as sent -> as stored; 0 where IEEE single floats are sent, little endian */
-    double input_scale, output_scale; /* exact, where device_model.h has them as float */
+    const int32_t *bounds;   /* of floats, 255: the least that is stored as each value but the lowest; see mlperf_task.c */
+    double output_scale;     /* exact, where device_model.h has a float */
+    double per_element;      /* 1 / elements */
 } mlperf_task_type;
 
 extern const mlperf_task_type mlperf_task;

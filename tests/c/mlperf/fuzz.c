@@ -14,6 +14,7 @@
 enum { ELEMENTS = 8, MOST_RUNS = 2000 };
 
 static uint8_t arena[ELEMENTS], received[4 * ELEMENTS], input[ELEMENTS] __attribute__((aligned(4)));
+static const int32_t bounds[255]; /* equal: every float is stored as the lowest or the highest */
 static uint32_t runs;
 static jmp_buf enough;
 
@@ -29,7 +30,7 @@ static const device_tensor tensor = {.offset = 0, .bytes = ELEMENTS, .type = DEV
 const device_model_type device_model = {.board = "fuzz", .arena = arena, .inputs = &tensor, .outputs = &tensor, .run = run};
 const mlperf_task_type mlperf_task = {
     .id = "ad01", .count_hz = 1000003, .received_bytes = sizeof received, .received = received, .elements = sizeof input,
-    .input = input, .encoding = 0, .input_scale = 0.1, .output_scale = 0.1,
+    .input = input, .bounds = bounds, .output_scale = 0.1, .per_element = 0.125,
 };
 
 static char said[1 << 16];

@@ -7,9 +7,10 @@
 #include "text.h"
 
 static uint8_t received[4], input[1];
-static const device_tensor tensor = {.type = TYPE, .zero_point = ZERO_POINT};
+static const int32_t bounds[255] = {BOUNDS};
+static const device_tensor tensor = {.type = TYPE};
 const device_model_type device_model = {.inputs = &tensor};
-const mlperf_task_type mlperf_task = {.received = received, .elements = 1, .input = input, .input_scale = SCALE};
+const mlperf_task_type mlperf_task = {.received = received, .elements = 1, .input = input, .bounds = bounds};
 
 void port_write(uint8_t byte) {
     putchar(byte);
