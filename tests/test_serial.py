@@ -192,6 +192,14 @@ def test_a_fault_is_told_after_the_reset_once(program: Path) -> None:
         assert link.say_hello().fault is None
 
 
+def test_a_reply_that_comes_late_is_not_taken_for_the_next(link: Link, expected: dict[str, np.ndarray]) -> None:
+    link.write(0, expected["in"][0].tobytes())
+    link.run()
+    link.port.write(frame(link, Command.READ, b"\0\0\1\0\0\0\4\0"))  # bytes 1 to 4, which nobody waits for
+    time.sleep(0.1)
+    assert link.read(0, 4) == expected["out"][0].tobytes()[:4] != expected["out"][0].tobytes()[1:5]
+
+
 def test_reset_is_sent_until_the_board_has_forgotten_the_session(link: Link) -> None:
     assert link.say_hello().previous != 0
     link.reset()
