@@ -36,7 +36,7 @@ def show_verified(board: Connection, v: Verified) -> None:
     print_facts([
         *_facts_of_board(board),
         ("check", f"bit for bit as on this machine: {v.elements:,} output bytes on {v.inputs:,} inputs"),
-        ("layers", f"{v.layers}, each output of each by its CRC-32"),
+        ("layers", f"{v.layers}, the output of each by its CRC-32"),
         ("line", f"{link.frames:,} requests, {link.retries:,} of them repeated; {link.bytes_out + link.bytes_in:,} bytes"),
     ])  # fmt: skip
 

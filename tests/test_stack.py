@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from edgeq import ops
 from edgeq.device import boards, compile_firmware, link_firmware
 from edgeq.device.stack import Program
 from edgeq.errors import BuildFailed
 from edgeq.model import BuiltModel
+from edgeq.resources import KERNELS
 from edgeq.targets import target
 from tests.devices import PROGRAM, built, device
 from tests.shared import needs_models
@@ -45,6 +47,21 @@ def test_the_bound_is_not_below_what_a_run_uses_nor_far_above(core: str, name: s
     assert sum(held for _, held in bound.path) == bound.size
 
 
+@pytest.mark.parametrize("optimize", ["-O2", "-Os"])
+@pytest.mark.parametrize("core", CORES)
+def test_every_kernel_has_a_bound(core: str, optimize: str, tmp_path: Path) -> None:
+    isa = target(core).isa
+    wanted = {k.source for op in ops.modules() for k in ops.kernels(op) if k.isa in isa}
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }")
+    sources = [tmp_path / "main.c", *(KERNELS / name for name in sorted(wanted))]
+    elf = compile_firmware(boards()[CORES[core]], target(core), sources, [KERNELS], None, optimize, tmp_path / "x.elf",
+                           [*EXTRA, "-dumpdir", f"{tmp_path}/", "-Wl,--no-gc-sections"])  # fmt: skip
+    found = Program(elf, tmp_path.glob("*.su"), wanted)
+    kernels = [f.name for f in found.functions.values() if f.name.startswith("edgeq_") and not f.file]
+    assert len(kernels) > len(ops.modules()) // 2
+    assert all(0 <= found.bound(name).size < 1024 for name in kernels)
+
+
 def program(folder: Path, code: str, core: str = "cortex-m4", closed: bool = False) -> Program:
     """A program of a few lines, whose main calls f."""
     source = folder / "small.c"
@@ -67,10 +84,12 @@ UNBOUNDED = {
     "calls through a pointer": "int (*volatile p)(int); F { return p(x) + v; }",
     r"calls through a pointer \(bx": "int (*volatile p)(int); F { return p(x); }",
     "has a frame whose size is not fixed": "F { volatile int a[x]; a[v] = x; return a[0]; }",
-    "reaches .* with stacks of different depths": naked("1: push {r0}; subs r0, #1; bne 1b; bx lr"),
+    "reaches .* with stacks of different depths": naked("1: push {r0}; b 1b"),
     "sets the stack pointer": naked("sub sp, sp, r0; bx lr"),
-    "jumps to computed addresses, perhaps to": naked("push {r4}; adr r1, 1f; bx r1; push {r5}; 1: pop {r4}; bx lr"),
-    "jumps to computed addresses": naked("push {r4}; bx r0"),
+    "returns at .* with 4 bytes still on the stack": naked("push {r4}; adr r1, 1f; bx r1; push {r5}; 1: pop {r4}; bx lr"),
+    "moves the stack pointer on a condition": naked("cmp r0, #0; it eq; pusheq {r4}; bx lr"),
+    "jumps to computed addresses": naked("cmp r0, #3; bls 1f; push {r4}; tbb [pc, r0]; 1: tbb [pc, r0]"),
+    r"calls through a pointer \(bx r0": naked("push {r4}; bx r0"),
 }
 
 

@@ -21,19 +21,19 @@ from elftools.elf.relocation import RelocationSection
 from edgeq.device.sizes import ALLOCATED, Symbol, read_symbols
 from edgeq.errors import BuildFailed
 
-EXECUTABLE = 4  # of a section's flags
 ADDRESSES = (2, 3, 47, 48, 49, 50)  # R_ARM_ABS32, REL32, THM_MOVW/MOVT _ABS and _PREL: relocations that are no calls or jumps
 OBJDUMP = "arm-none-eabi-objdump"
 DISASSEMBLE = (OBJDUMP, "-d", "-m", "armv8.1-m.main")  # all that any Cortex-M knows; without -m not Helium
 LINE = re.compile(r"^ *([0-9a-f]+):\t([0-9a-f ]+)\t(\S+)(?:\t([^@;\n]*))?", re.M)
 IF = r"(?:eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le)"
 BRANCH = re.compile(rf"(?:b{IF}|cbn?z|letp?|wls(?:tp\.\d+)?|(b))(?:\.[nw])? ")  # group 1: always taken
-RETURN = re.compile(rf"(?:bx|mov|pop|ldmia(?:\.w)?)({IF}?)(?: lr$| pc, lr$| .*pc}}$)|ldr\.w pc, \[sp\]|udf|b\.n \.")
-JUMP = re.compile(r"bx |mov pc,|tbh |(?:ldr|add)(?:\.w)? pc,")  # to an address that is computed
+RETURN = re.compile(rf"(?:bx|mov|pop|ldmia(?:\.w)?)({IF}?)(?: lr$| pc, lr$| .*pc}}$)|ldr\.w pc, \[sp\]|udf")
+JUMP = re.compile(r"bx |mov pc,|tb[bh] |(?:ldr|add)(?:\.w)? pc,")  # to an address that is computed
 POINTER = re.compile(r"blx |bx (?!lr)")  # in C: a call, or as the last thing a jump, to a function that a pointer names
 PADDING = re.compile(r"nop|\.word|\.short|\.byte|movs r0, r0")
-ADR = re.compile(r"addw? r\d+, pc, #(\d+)")
-LIST = re.compile(r"(push|stmdb(?:\.w)? sp!,|vpush|vstmdb sp!,|pop|ldmia(?:\.w)? sp!,|vpop|vldmia sp!,) \{(.*)\}")
+ADR = re.compile(r"addw? r\d+, pc, #")  # in assembly that jumps there by bx
+LIST = re.compile(rf"(push|v?stmdb|vpush|pop|v?ldmia|vpop){IF}?(?:\.w)? (?:sp!, )?\{{(.*)\}}")
+CONDITIONAL = re.compile(rf"(?:v?push|v?pop|v?stmdb|v?ldmia|ldrd?|strd?){IF}(?:\.w)? ")
 STEP = re.compile(r"(sub|add)w?(?:\.w)? sp, (?:sp, )?#(\d+)$")
 INDEXED = re.compile(r"\[sp(?:, #(-?\d+)\]!|\], #(-?\d+))$")  # before, after
 WRITES = re.compile(r"(?!cmp|cmn|tst|st|vst|ldm|vldm)\S+ sp\b|msr [MP]SP|.*\bsp!")
@@ -83,13 +83,6 @@ class Program:
             text, at = f"{operation} {operands.strip()}".strip(), int(address, 16)
             found[at] = Instruction(at, len(digits.replace(" ", "")) // 2, text, int(named[1], 16) if named else None)
         return found
-
-    @cached_property
-    def memory(self) -> Mapping[int, int]:
-        """Address -> byte, of the sections that hold code."""
-        with self.elf.open("rb") as stream:
-            return {s["sh_addr"] + i: byte for s in ELFFile(stream).iter_sections() if s["sh_flags"] & EXECUTABLE
-                    for i, byte in enumerate(s.data())}  # fmt: skip
 
     @cached_property
     def taken(self) -> Mapping[str, set[int]]:
@@ -169,10 +162,9 @@ class Program:
 
     def _follow(self, start: int) -> tuple[int, list[tuple[int, int]]]:
         """As _holds, on every path through the instructions. Each must run at one depth of the stack, wherever it is reached
-        from. A computed jump leads to the addresses that `adr` takes, or to where the pc is where it adds to that; where
-        there is one, no instruction of the function may be left unseen."""
+        from. A computed jump stays inside the function: what nothing else leads to runs at its depth."""
         depths: dict[int, int] = {}
-        deepest, calls, jumps, entries = 0, list[tuple[int, int]](), set[int](), set[int]()
+        deepest, calls, jumps = 0, list[tuple[int, int]](), set[int]()
         pending = [(start, 0)]
         while pending:
             address, depth = pending.pop()
@@ -185,19 +177,19 @@ class Program:
             deepest = max(deepest, after)
             goes: list[tuple[int, int]] = []
             if returns := RETURN.match(i.text):
+                if after != 0 and not i.text.startswith("udf"):
+                    raise self._unbounded(start, f"returns at {address:#x} with {after} bytes still on the stack")
                 goes = [(following, depth)] if returns[1] else []
-            elif i.text.startswith("blx "):
+            elif i.text.startswith("blx ") or (POINTER.match(i.text) and not self._takes_addresses(start)):
                 calls += [(after, target) for target in self._pointees(start, i)]
                 goes = [(following, after)]
-            elif i.text.startswith("tbb [pc, "):
-                goes = [(target, after) for target in self._table(following)]
             elif JUMP.match(i.text):
                 jumps.add(after)
-                if i.text.startswith("add"):
-                    entries.add(address + 4)  # what the pc reads as
             elif i.text.startswith("bl ") and i.target is not None:
                 calls.append((after, i.target))
                 goes = [(following, after)]
+                if self._name(i.target).startswith("__gnu_thumb1_case"):  # the compiler's: a jump by the table behind the call
+                    jumps, goes = {*jumps, after}, []
             elif branch := BRANCH.match(i.text):
                 if i.target in self.functions and i.target != start:  # its last call
                     calls.append((after, i.target))
@@ -206,32 +198,29 @@ class Program:
                 goes += [] if branch[1] else [(following, after)]
             else:
                 goes = [(following, after)]
-            if adr := ADR.match(i.text):
-                entries.add((address + 4 & ~3) + int(adr[1]))
             pending += [x for x in goes if depths.get(x[0]) != x[1]]
-            if not pending:
-                pending = [(e, d) for e in entries for d in jumps if e not in depths]
-        if jumps:
-            self._all_seen(start, depths if entries else ())
+            if not pending and jumps:
+                pending = self._unseen(start, depths, jumps)
         return deepest, calls
 
-    def _all_seen(self, start: int, seen: Collection[int]) -> None:
+    def _unseen(self, start: int, seen: Collection[int], jumps: set[int]) -> list[tuple[int, int]]:
+        """The first instruction of the function that is not yet seen, with the depth of its computed jumps; [] at the end."""
         function = self.functions.get(start)
-        end = start + function.size if function else start
-        missed = [a for a in range(start, end, 2) if a not in seen and a in self.code and not PADDING.match(self.code[a].text)]
-        if missed or end == start:
-            raise self._unbounded(start, f"jumps to computed addresses{f', perhaps to {missed[0]:#x}' if missed else ''}")
+        if function is None or function.size == 0 or len(jumps) > 1:
+            raise self._unbounded(start, "jumps to computed addresses")
+        body = (a for a in range(start, start + function.size) if a in self.code and a not in seen)
+        return [(a, depth) for a in body for depth in jumps if not PADDING.match(self.code[a].text)][:1]
 
-    def _table(self, base: int) -> list[int]:
-        """Where the bytes behind a `tbb` lead: as many as there are before the first of those addresses."""
-        targets: list[int] = []
-        while not targets or base + len(targets) < min(targets):
-            targets.append(base + 2 * self.memory[base + len(targets)])
-        return targets
+    def _takes_addresses(self, start: int) -> bool:
+        function = self.functions.get(start)
+        size = function.size if function else 0
+        return any(ADR.match(self.code[a].text) for a in range(start, start + size) if a in self.code)
 
     def _moves(self, start: int, i: Instruction) -> int:
         """Bytes that an instruction lowers the stack pointer by."""
         lowered = self._lowers(i)
+        if lowered and CONDITIONAL.match(i.text) and not RETURN.match(i.text):
+            raise self._unbounded(start, f"moves the stack pointer on a condition ({i.text} at {i.address:#x})")
         if lowered == 0 and WRITES.match(i.text):
             raise self._unbounded(start, f"sets the stack pointer ({i.text} at {i.address:#x})")
         return lowered
@@ -242,7 +231,7 @@ class Program:
             registers = [r.split("-") for r in found[2].split(", ")]
             count = sum(int(r[-1][1:]) - int(r[0][1:]) + 1 if len(r) > 1 else 1 for r in registers)
             size = count * (8 if found[2].startswith("d") else 4)
-            return size if found[1].startswith(("push", "stm", "vpush", "vstm")) else -size
+            return size if "push" in found[1] or "st" in found[1] else -size
         if found := STEP.match(i.text):
             return int(found[2]) if found[1] == "sub" else -int(found[2])
         if found := INDEXED.search(i.text):
