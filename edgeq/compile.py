@@ -14,7 +14,7 @@ import onnx
 from edgeq.calibrate import Samples, load_samples, observe
 from edgeq.check import CheckResult, check, stress_inputs
 from edgeq.device.board import Board, find_board
-from edgeq.device.fit import check_fit
+from edgeq.device.fit import Demand, check_fit
 from edgeq.emit import amalgamate, emit, prefix
 from edgeq.errors import BadInput
 from edgeq.evaluate import Evaluation, LayerMeter, LayerSqnr, evaluate, run_float
@@ -81,8 +81,6 @@ def compile_model(
     graph = quantize(layers, seen, QuantOptions(method, dict(inputs or {})))
     plan = make_plan(graph, code_for, optimize)
     emission = emit(plan, prefix(name or Path(path).stem), Path(path).name)
-    if place:
-        check_fit(emission.name, place, emission.flash_data, emission.code, len(emission.layers), plan.arena_bytes)
     files = amalgamate(emission.name, emission.files) if single_file else emission.files
     manifest = describe(emission, plan, layers, Path(path), method=method, io_layout=io_layout) | (
         {"board": board} if board else {}

@@ -274,7 +274,7 @@ def test_what_cannot_be_built_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         firmware(tmp_path, board, "int main(void) { return nothing; }")
     with pytest.raises(BuildFailed, match="undefined reference to `missing'"):
         firmware(tmp_path, board, "int missing(void); int main(void) { return missing(); }")
-    with pytest.raises(DoesNotFit, match="mps2_an386.* bytes of RAM too many"):
+    with pytest.raises(DoesNotFit, match=r"mps2_an386.* bytes of RAM too many"):
         firmware(tmp_path, board, "char large[5 << 20]; int main(void) { return large[semihost_read(large, 1)]; }")
     with pytest.raises(BadInput, match="does not run code for cortex-m55"):
         firmware(tmp_path, board, "", "cortex-m55")

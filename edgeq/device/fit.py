@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from edgeq.device.board import Board, boards
 from edgeq.errors import DoesNotFit
 
 # bytes of a program in runtime_c/device with start-up code and port.c, of the smallest there is on any board
-PROGRAMS = {"serial": {"flash": 3200, "ram": 2376}, "mlperf-tiny": {"flash": 5500, "ram": 460}}
+PROGRAMS = {"serial": {"flash": 3200, "ram": 2376}, "mlperf-tiny": {"flash": 6800, "ram": 460}}
 LAYER_BYTES = 90  # of flash: a layer's parameters, its calls, what the program is told of it
 
 
@@ -27,24 +28,37 @@ class Need:
         return {region: bytes_ for region, bytes_ in short.items() if bytes_ > 0}
 
 
-def needs(board: Board, app: str, constants: int, code: int, layers: int, arena: int, buffers: int = 0) -> Need:
-    """Estimated. constants, code: bytes, as in manifest.json; app: one of PROGRAMS; buffers: more RAM that it takes."""
-    program = PROGRAMS[app]
-    flash = {"constants": constants, "kernels": code + LAYER_BYTES * layers, "program": program["flash"]}
-    return Need(
-        flash, {"arena": arena, "stack": board.stack.size + board.stack.fault_size, "program": program["ram"] + buffers}
-    )
+@dataclass(frozen=True)
+class Demand:
+    """What a model asks of any board: bytes, and how many layers. app: one of PROGRAMS; buffers: RAM that it takes besides."""
+
+    constants: int
+    code: int
+    layers: int
+    arena: int
+    app: str = "serial"
+    buffers: int = 0
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any], app: str = "serial", buffers: int = 0) -> Demand:
+        m = manifest
+        return cls(m["constant_bytes"], m["code_bytes"], len(m["layers"]), m["arena_bytes"], app, buffers)
+
+    def on(self, board: Board) -> Need:
+        """Estimated."""
+        program = PROGRAMS[self.app]
+        kernels, stack = self.code + LAYER_BYTES * self.layers, board.stack.size + board.stack.fault_size
+        return Need({"constants": self.constants, "kernels": kernels, "program": program["flash"]},
+                    {"arena": self.arena, "stack": stack, "program": program["ram"] + self.buffers})  # fmt: skip
 
 
-def check_fit(
-    model: str, board: Board, constants: int, code: int, layers: int, arena: int, app: str = "serial", buffers: int = 0
-) -> None:
+def check_fit(model: str, board: Board, demand: Demand) -> None:
     """Raises DoesNotFit saying by how many bytes in which region, and on which boards there is room."""
-    need = needs(board, app, constants, code, layers, arena, buffers)
+    need = demand.on(board)
     if over := need.over(board):
         facts = [f"{bytes_:,} bytes of {region} too many: {_sum(need.flash if region == 'flash' else need.ram)} of "
                  f"{(board.flash if region == 'flash' else board.ram).size:,}" for region, bytes_ in over.items()]  # fmt: skip
-        fits = [b.name for b in boards().values() if not needs(b, app, constants, code, layers, arena, buffers).over(b)]
+        fits = [b.name for b in boards().values() if not demand.on(b).over(b)]
         hint = f"a board with room: {', '.join(fits)}" if fits else "a smaller model, or --optimize size"
         raise DoesNotFit(f"does not fit {board.name}: {'; '.join(facts)} (estimated)", node=model, hint=hint)
 
