@@ -82,9 +82,10 @@ def compile_model(
     plan = make_plan(graph, code_for, optimize)
     emission = emit(plan, prefix(name or Path(path).stem), Path(path).name)
     files = amalgamate(emission.name, emission.files) if single_file else emission.files
-    manifest = describe(emission, plan, layers, Path(path), method=method, io_layout=io_layout) | (
-        {"board": board} if board else {}
-    )
+    manifest = describe(emission, plan, layers, Path(path), method=method, io_layout=io_layout)
+    if place:
+        check_fit(emission.name, place, Demand.of(manifest))
+        manifest["board"] = place.name
     built = CompiledModel(files, model.SerializeToString(deterministic=True), manifest,
                           float_graph=layers, graph=graph, plan=plan)  # fmt: skip
     sqnr = measure(built, runner, samples.head(SQNR_SAMPLES))
