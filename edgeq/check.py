@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -28,15 +29,23 @@ class CheckResult:
 
 
 def stress_inputs(graph: IntGraph, random: int = RANDOM_VECTORS, seed: int = 0) -> Feeds:
-    """Random and saturating inputs: all lowest, all highest, both alternating, and `random` uniform ones."""
+    """As stress, for the network's inputs."""
+    return stress({name: (t.shape, t.dtype) for name, t in graph.inputs.items()}, random, seed)
+
+
+def stress(inputs: Mapping[str, tuple[tuple[int, ...], str]], random: int = RANDOM_VECTORS, seed: int = 0) -> Feeds:
+    """Random and saturating inputs: all lowest, all highest, both alternating, and `random` uniform ones.
+
+    inputs: name -> (stored shape, dtype).
+    """
     rng = np.random.default_rng(seed)
     feeds = {}
-    for name, t in graph.inputs.items():
-        lo, hi = LIMITS[t.dtype]
-        stripes = np.where(np.arange(t.elements) % 2, lo, hi)
-        fixed = np.stack([np.full(t.elements, lo), np.full(t.elements, hi), stripes, stripes[::-1]])
-        data = np.concatenate([fixed, rng.integers(lo, hi + 1, (random, t.elements))])
-        feeds[name] = data.reshape(-1, *t.shape).astype(t.dtype)
+    for name, (shape, dtype) in inputs.items():
+        (lo, hi), size = LIMITS[dtype], math.prod(shape)
+        stripes = np.where(np.arange(size) % 2, lo, hi)
+        fixed = np.stack([np.full(size, lo), np.full(size, hi), stripes, stripes[::-1]])
+        data = np.concatenate([fixed, rng.integers(lo, hi + 1, (random, size))])
+        feeds[name] = data.reshape(-1, *shape).astype(dtype)
     return feeds
 
 

@@ -19,7 +19,8 @@ import click
 
 from edgeq._version import __version__
 from edgeq.cli_boards import boards, firmware, flash
-from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, by_name, input_specs
+from edgeq.cli_flags import DtypeType, Named, RangeType, ShapeType, by_name, folder_argument, input_specs, json_flag
+from edgeq.cli_verify import profile, verify
 from edgeq.errors import EdgeqError
 from edgeq.targets import OPTIMIZE, TARGETS
 
@@ -33,8 +34,6 @@ RANDOM_WARNING = """WARNING: --calib random: ranges come from made-up numbers, s
 WARNING: Flash, RAM and speed are right. Calibrate with real inputs before using the result."""
 INTERNAL, INTERRUPTED, BROKEN_PIPE = 3, 130, 141  # exit codes, beside 0, 1 for an EdgeqError and 2 for wrong usage
 
-json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for machines.")
-folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 shape_option = click.option("--shape", "shapes", multiple=True, type=ShapeType(),
                             help="Fix the shape of an input, in ONNX order.")  # fmt: skip
 
@@ -257,7 +256,7 @@ def targets(as_json: bool) -> None:
         show.show_rows(rows)
 
 
-for command in (boards, firmware, flash):
+for command in (boards, firmware, flash, verify, profile):
     cli.add_command(command)
 
 # ---------------------------------------------------------------- outcome

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
+from edgeq.cli_flags import folder_argument, json_flag
+
 APPS = ("serial", "mlperf-tiny")  # edgeq.device.fit.PROGRAMS, whose import takes time
 TASKS = ("ic01", "kws01", "vww01", "ad01")  # edgeq.emit.mlperf.TASKS
 RUNNERS = ("pyocd", "openocd", "stlink", "jlink", "probe-rs", "picotool", "qemu")
 
 board_option = click.option("--board", "name", metavar="NAME",
                             help="See `edgeq boards`. [default: what it was built for]")  # fmt: skip
-folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for machines.")
 
 
 @click.command(short_help="List the boards.")

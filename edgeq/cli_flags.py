@@ -12,6 +12,9 @@ import click
 Range = tuple[float, float]
 Named = tuple[str | None, Any]  # name of an input, None where it was left out, and the value
 
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for machines.")
+folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+
 
 class NamedValue(click.ParamType):  # type: ignore[type-arg]
     """NAME=VALUE, or VALUE alone where `bare`. The last = separates: an ONNX name may hold one itself."""

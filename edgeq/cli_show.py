@@ -88,7 +88,7 @@ class ProgressBars:
             self.console.print(f"{stage}: {total} samples")
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
     """Columns whose title starts with > are numbers, set to the right; with ~ long names, cut where room is short."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for c in columns:
@@ -99,7 +99,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _facts(facts: Iterable[tuple[str, str]]) -> None:
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Name and value, a line each."""
     out = console()
     facts = list(facts)
     width = max(len(name) for name, _ in facts) + 2
@@ -130,7 +131,7 @@ def show_build(model: CompiledModel, folder: str, verbose: bool) -> None:
     """The per-layer table, then what the whole costs and how good it is."""
     m, sqnr = model.manifest, {s.name: s.sqnr_db for s in model.layer_sqnr}
     worst = worst_drop(m["layers"], sqnr)
-    table = _table(">#", "kernel", "in", "out", ">MACs", ">instr/MAC", ">flash", ">scratch", "output", ">SQNR")
+    table = new_table(">#", "kernel", "in", "out", ">MACs", ">instr/MAC", ">flash", ">scratch", "output", ">SQNR")
     for x in m["layers"]:
         db = decibels(sqnr[x["name"]]) if x["name"] in sqnr else "-"
         row = [str(x["index"]), (x["kernel"] or "(no code)").removeprefix("edgeq_"),
@@ -140,12 +141,12 @@ def show_build(model: CompiledModel, folder: str, verbose: bool) -> None:
     console().print(table)
     print()
     if verbose:
-        choices = _table(">#", "instead of", "~ONNX nodes")
+        choices = new_table(">#", "instead of", "~ONNX nodes")
         for x in m["layers"]:
             choices.add_row(str(x["index"]), why(x, 2), _nodes(x["onnx_nodes"]))
         console().print(choices)
         print()
-    _facts(_totals(model, sqnr, folder))
+    print_facts(_totals(model, sqnr, folder))
 
 
 def _totals(model: CompiledModel, sqnr: Mapping[str, float], folder: str) -> list[tuple[str, str]]:
@@ -173,21 +174,21 @@ def _totals(model: CompiledModel, sqnr: Mapping[str, float], folder: str) -> lis
 def show_inspection(found: Mapping[str, Any]) -> None:
     """What `edgeq inspect` found, as it also prints in JSON."""
     out = console()
-    operators = _table("operator", ">count", "compiles")
+    operators = new_table("operator", ">count", "compiles")
     for name, record in found["operators"].items():
         word = "yes" if record["supported"] else "NO"
         operators.add_row(printable(name), str(record["count"]), Text(word, style="" if word == "yes" else "red"))
     out.print(operators)
     print()
     if found["layers"]:
-        layers = _table(">#", "layer", "output", ">MACs", ">params", "~ONNX nodes")
+        layers = new_table(">#", "layer", "output", ">MACs", ">params", "~ONNX nodes")
         for i, x in enumerate(found["layers"]):
             sizes = shape_text(x["output_shape"]), count(x["macs"]), count(x["params"])
             layers.add_row(str(i), x["name"], *sizes, _nodes(x["onnx_nodes"]))
         out.print(layers)
         print()
     if found["targets"]:
-        targets = _table("target", ">flash", ">RAM (arena)", "")
+        targets = new_table("target", ">flash", ">RAM (arena)", "")
         for name, need in found["targets"].items():
             targets.add_row(name, count(need["flash_bytes"]), count(need["arena_bytes"]), "estimated")
         out.print(targets)
@@ -199,7 +200,7 @@ def show_inspection(found: Mapping[str, Any]) -> None:
         facts.append(("no estimate", printable(found["estimate_error"])))
     facts += [("unsupported", f"{printable(p['node'])} ({printable(p['op'])}): {printable(p['reason'])}")
               for p in found["problems"]]  # fmt: skip
-    _facts(facts)
+    print_facts(facts)
 
 
 def operator_counts(names: Iterable[str], problems: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -241,7 +242,7 @@ def show_evaluation(model: BuiltModel, e: Evaluation) -> None:
     """Where accuracy is lost, and how much in all."""
     summary = evaluation_summary(model, e)
     top = max((s.sqnr_db for s in e.layers if math.isfinite(s.sqnr_db)), default=1.0)
-    table = _table("layer", ">SQNR", "", ">drop", "~ONNX nodes")
+    table = new_table("layer", ">SQNR", "", ">drop", "~ONNX nodes")
     for x in summary["layers"]:
         db, worst = x["sqnr_db"], x["name"] == summary["worst_drop"]
         length = BAR if db == math.inf else round(BAR * max(db, 0) / top) if math.isfinite(db) and top > 0 else 0
@@ -257,7 +258,7 @@ def show_evaluation(model: BuiltModel, e: Evaluation) -> None:
     if e.agreement is not None:
         facts.append(("agreement", f"{e.agreement:.2%} of arg-max decisions are those of the float model"))
     facts += [("SQNR", f"{decibels(db)} at {printable(n)}") for n, db in e.sqnr_db.items()]
-    _facts(facts)
+    print_facts(facts)
 
 
 # ---------------------------------------------------------------- lists

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from edgeq.cli_show import _facts, _table, console
+from edgeq.cli_show import console, new_table, print_facts
 from edgeq.device.board import TESTED, Board
 from edgeq.device.flash import runners
 from edgeq.report import count, kib
@@ -31,13 +31,13 @@ def board_summary(board: Board) -> dict[str, Any]:
 
 def show_firmware(made: Firmware) -> None:
     """Sections, model against program, the stack; then where the files are."""
-    table = _table("section", ">flash", ">RAM", ">model", ">program")
+    table = new_table("section", ">flash", ">RAM", ">model", ">program")
     for s in made.sizes.sections:
         table.add_row(s.name, count(s.flash), count(s.ram), count(s.model), count(max(s.flash, s.ram) - s.model))
     console().print(table)
     board, sizes, run = made.board, made.sizes, made.run
     path = " > ".join(f"{name} {held}" for name, held in run.path)
-    _facts([
+    print_facts([
         ("flash", f"{count(sizes.flash)} of {count(board.flash.size)} bytes: {_shares(sizes.flash, sizes.model_flash)}"),
         ("RAM", f"{count(sizes.ram)} of {count(board.ram.size)} bytes: {_shares(sizes.ram, sizes.model_ram)}"),
         ("stack", f"at most {count(made.stack)} of {count(board.stack.size)} bytes, with an interrupt"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import jinja2
@@ -37,15 +38,20 @@ class Reported(Protocol):
     def check(self) -> CheckResult | None: ...
 
 
-def render_report(model: Reported) -> str:
-    """The page for a compiled model: self-contained HTML, the same bytes for the same model."""
-    environment = jinja2.Environment(
+@cache
+def environment() -> jinja2.Environment:
+    """Templates of pages."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+
+
+def render_report(model: Reported) -> str:
+    """The page for a compiled model: self-contained HTML, the same bytes for the same model."""
     layers, m = model.manifest["layers"], model.manifest
     sqnr = {s.name: s.sqnr_db for s in model.layer_sqnr}
-    return environment.get_template("report.html.j2").render(
+    return environment().get_template("report.html.j2").render(
         m=m, source=printable(m["source"]["file"]), tiles=tiles(model, sqnr), network=network(layers, model.plan),
         memory=memory_map(model.plan), flash=flash_bars(layers), costs=cost_bars(layers), sqnr=sqnr_bars(layers, sqnr),
         rows=table(layers), count=count,

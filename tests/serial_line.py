@@ -54,52 +54,58 @@ DROP, FLIP, DOUBLE, CUT, LATE, NONE = range(6)
 
 @dataclass
 class Line:
-    """tty: where the host finds the board. faults: done to bytes so far, by kind. stop: set, nothing is carried any more."""
+    """tty: where the host finds the board. faults: done to bytes so far, by kind."""
 
     tty: str
-    board: subprocess.Popen[bytes]
     faults: np.ndarray
-    stop: threading.Event
 
 
 @contextmanager
 def line(program: Path, faults: Faults = Faults(), seed: int = 0, **environment: str) -> Iterator[Line]:
-    """The board, running, at the end of a line. Fails where a sanitizer found something in it."""
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    environment = {**os.environ, **environment}
-    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as board:
+    """The program of host_board, running, at the end of a line. Fails where a sanitizer found something in it."""
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **environment}) as board:
         assert board.stdin and board.stdout
-        it = Line(os.ttyname(slave), board, np.zeros(NONE + 1, np.int64), threading.Event())
-        ends = [(master, board.stdin.fileno()), (board.stdout.fileno(), master)]
-        threads = [threading.Thread(target=pump, args=(it, *fds, faults, 2 * seed + i)) for i, fds in enumerate(ends)]
         try:
-            for thread in threads:
-                thread.start()
-            yield it
+            with relay(board.stdout.fileno(), board.stdin.fileno(), faults, seed) as there:
+                yield there
         finally:
-            it.stop.set()
-            for thread in threads:
-                thread.join()
-            os.close(master)
-            os.close(slave)
             board.stdin.close()  # which ends the program
             assert board.wait(10) == 0
 
 
-def pump(line: Line, source: int, to: int, faults: Faults, seed: int) -> None:
+@contextmanager
+def relay(source: int, to: int, faults: Faults, seed: int) -> Iterator[Line]:
+    """A line to what writes to one descriptor and reads from the other."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    there, stop = Line(os.ttyname(slave), np.zeros(NONE + 1, np.int64)), threading.Event()
+    threads = [threading.Thread(target=pump, args=(there, stop, *ends, faults, 2 * seed + i))
+               for i, ends in enumerate([(master, to), (source, master)])]  # fmt: skip
+    try:
+        for thread in threads:
+            thread.start()
+        yield there
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        os.close(master)
+        os.close(slave)
+
+
+def pump(there: Line, stop: threading.Event, source: int, to: int, faults: Faults, seed: int) -> None:
     """Carries bytes from one descriptor to another. Which suffer depends on the seed alone."""
     rng = np.random.default_rng(seed)
     limits = np.cumsum([faults.drop, faults.flip, faults.double, faults.cut, faults.late])
     cutting = False
-    while not line.stop.is_set():
+    while not stop.is_set():
         if not select.select([source], [], [], 0.02)[0]:
             continue
         data = os.read(source, READ)
         if not data:
             return
         kinds = np.searchsorted(limits, rng.random(len(data)), side="right")
-        line.faults += np.bincount(kinds, minlength=NONE + 1)
+        there.faults += np.bincount(kinds, minlength=NONE + 1)
         out = bytearray()
         for byte, kind in zip(data, kinds.tolist(), strict=True):
             cutting = (cutting or kind == CUT) and byte != 0

@@ -90,3 +90,16 @@ def test_demo_says_what_it_measured(tmp_path):
     assert "bit for bit" in done.stdout and (tmp_path / "demo" / "report.html").exists()
     accuracy = [float(v) for v in re.findall(r"([\d.]+)%", done.stdout)]
     assert min(accuracy[:2]) > 97
+
+
+def test_commands_for_an_emulated_board_run(tmp_path):
+    """As written, in a folder of their own."""
+    (shown,) = re.findall(r"```\n(edgeq build[^`]*--emulate[^`]*)```", TEXT)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    said = ""
+    for line in shown.splitlines():
+        argv = line.replace("examples/", f"{ROOT}/examples/").split()[1:]
+        command = [sys.executable, "-m", "edgeq", *argv]
+        said += subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True, text=True).stdout
+    assert "on 70 inputs" in said and "instructions; 5 runs, the same each time" in said
+    assert "Measured on mps2_an386" in (tmp_path / "digits" / "report.html").read_text()

@@ -326,6 +326,7 @@ def test_names_keep_clear_of_other_files() -> None:
     assert prefix("KWS v1.2") == "kws_v1_2"
     for name in ("string", "stdint", "edgeq", "edgeq_conv2d", "test"):
         assert prefix(name) == f"{name}_model"
+    assert prefix("device") == prefix("device_model") == "device_model_model"  # headers of runtime_c/device
 
 
 def test_c_text() -> None:

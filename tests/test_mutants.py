@@ -148,7 +148,8 @@ EQUIVALENT = {
     ("edgeq_prelu.c", "(d > 0 ?"): "d is 0 there",
     ("edgeq_prelu.c", "(d >= 1 ?"): "d is 0 there",
     ("edgeq_softmax.c", "in[i] >= max ?"): SAME_VALUE,
-    ("edgeq_softmax.c", "if (e > sum) {"): "a remainder of sum instead of 0 carries into the rounding",
+    ("edgeq_softmax.c", "(quotient >> 8) + 128"): "the same int8",
+    ("edgeq_softmax.c", "rest >> 1 >> 31"): "the sign all the same",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 
 import edgeq
 from edgeq import ops
+from edgeq.device import protocol
 from edgeq.ops._base import Array
 from edgeq.quantize.weights import MinMaxWeights
-from edgeq.resources import ROOT
+from edgeq.resources import DEVICE, ROOT
 
 SPEC = (ROOT / "SPEC.md").read_text(encoding="utf-8")
 SECTIONS = {int(n): text for n, text in re.findall(r"^## (\d+)\..*?\n(.*?)(?=^## \d|\Z)", SPEC, re.M | re.S)}
@@ -67,6 +69,20 @@ def test_every_macro_function_and_file_is_named(digits):
         assert f"{function}(" in SPEC or function in "SCALE ZERO_POINT"
     for file in [*digits.files, digits.manifest["float_model"]]:
         assert f"`{file.replace('digits', 'NAME')}`" in SPEC or file.startswith("edgeq_")
+
+
+def test_the_protocols_numbers_are_the_codes():
+    numbers = dict(re.findall(r"^\| ([A-Z]+) \| (\d+) \|", SECTIONS[8], re.M))
+    assert {name: int(n) for name, n in numbers.items()} == {c.name: c.value for c in protocol.Command}
+    source = (DEVICE / "serial" / "protocol.c").read_text()
+    (names,) = re.findall(r"enum \{ HELLO = 1, (.*), REPLY = 0x80 \};", source)
+    assert ["HELLO", *names.split(", ")] == [c.name for c in protocol.Command]
+    _, _, statuses, _ = SECTIONS[8].split("\n### 8.")[1:]
+    assert list(map(int, re.findall(r"^\| (\d) \|", statuses, re.M))) == list(range(len(protocol.STATUS_WORDS)))
+    rows = re.findall(r"^\| (\d+)(?:(?:, | \.\. )(\d+))? \|", SECTIONS[8].split("Payload of HELLO")[1], re.M)
+    spans = [(int(a), int(b or a)) for a, b in rows]
+    sizes = [struct.calcsize(f"<{c}") for c in protocol.HELLO.format[1:]]
+    assert [b - a + 1 for a, b in spans] == sizes and [a for a, _ in spans] == [sum(sizes[:i]) for i in range(len(sizes))]
 
 
 # ---------------------------------------------------------------- enough: section 2 again

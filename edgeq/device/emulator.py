@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import shutil
 import signal
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ from edgeq.device.qemu import QEMU, clean, quote
 from edgeq.errors import DeviceError
 
 START_SECONDS = 10
+END_SECONDS = 0.2  # between its tty's end and its own
 OPTIONS = ("-nodefaults", "-display", "none", "-monitor", "none", "-serial", "pty", "-icount", "shift=0")
 
 
@@ -42,7 +44,9 @@ def emulate(board: Board, elf: Path) -> Iterator[str]:
         try:
             yield _tty(board, qemu, said)
         except DeviceError as e:
-            if qemu.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                qemu.wait(END_SECONDS)
+            if qemu.returncode is None:
                 raise
             raise DeviceError(f"QEMU ended with status {qemu.returncode}{quote(_text(said))}", node=board.name) from e
         finally:
@@ -66,5 +70,4 @@ def _tty(board: Board, qemu: subprocess.Popen[bytes], said: IO[bytes]) -> str:
 
 
 def _text(said: IO[bytes]) -> str:
-    said.seek(0)
-    return clean(said.read())
+    return clean(os.pread(said.fileno(), 1 << 16, 0))  # which leaves the place where QEMU writes next

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
 
 from edgeq.device.board import Board, Runner
 from edgeq.device.emulator import OPTIONS
-from edgeq.device.image import RECORD, build_firmware, default_folder, fingerprint
+from edgeq.device.image import build_firmware, default_folder, record_of
 from edgeq.device.qemu import QEMU
 from edgeq.errors import BadInput, DeviceError
 
@@ -55,14 +54,7 @@ def missing(runner: Runner) -> list[str]:
 def ready(folder: Path, board: Board) -> Path:
     """Where the firmware of what `edgeq build` wrote to `folder` is: as `edgeq firmware` last linked it, or linked now with the
     program `serial` where there is none of this build."""
-    where = default_folder(folder, board)
-    try:
-        record = json.loads((where / RECORD).read_text(encoding="utf-8"))
-        if record["build"] == fingerprint(folder):
-            return where
-    except (OSError, ValueError, KeyError):
-        pass
-    return build_firmware(folder, board).folder
+    return default_folder(folder, board) if record_of(folder, board) else build_firmware(folder, board).folder
 
 
 def commands(runner: Runner, board: Board, firmware: Path) -> tuple[list[list[str]], str]:

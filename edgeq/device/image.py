@@ -115,9 +115,20 @@ def stack_of(elf: Path, usages: list[Path], model: BuiltModel, board: Board) -> 
     return program.bound(f"{model.name}_run"), whole
 
 
+def record_of(folder: Path, board: Board) -> dict[str, Any] | None:
+    """firmware.json of what `edgeq firmware` linked last beside the folder, if that is this build."""
+    try:
+        record = json.loads((default_folder(folder, board) / RECORD).read_text(encoding="utf-8"))
+        return record if record["build"] == fingerprint(folder) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def fingerprint(folder: Path) -> str:
-    """Of everything in a folder that `edgeq build` wrote: its manifest has the hash of every file."""
-    return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+    """Of all that firmware is made of in a folder that `edgeq build` wrote: its manifest has the hash of every file."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["files"].pop("report.html")  # where profiles are drawn
+    return hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
 
 
 def default_folder(folder: Path, board: Board) -> Path:

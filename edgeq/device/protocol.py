@@ -22,6 +22,7 @@ VERSION = 1
 CRC, STATUS = 4, 5  # bytes of the CRC; where the status is in a message
 LONGEST = 1 << 17  # bytes between two zeros that are kept
 ATTEMPTS = 6  # times that a request is sent before the line counts as dead
+NO_LAYER = 0xFFFFFFFF
 LEAST_PAYLOAD = 256  # bytes, that every firmware takes
 SMALLEST = 16  # bytes of data in a frame: on a bad line, frames become smaller down to this
 REPLY = 0x80
@@ -58,6 +59,7 @@ class Hello:
     """What the firmware says of itself. counter_hz: of the counter on the real board, whose core runs at clock_hz.
 
     previous: the session before this one, 0 where there was none since the reset; payload: bytes in a frame, at most.
+    fault: what led to the reset; fault_layer: the layer in which, or NO_LAYER.
     """
 
     version: int
@@ -75,6 +77,7 @@ class Hello:
     target: str
     board: str
     fault: Fault | None
+    fault_layer: int
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> Hello:
@@ -87,8 +90,8 @@ class Hello:
             for _ in range(4):
                 names.append(data[at + 1 : at + 1 + data[at]].decode(errors="replace"))
                 at += 1 + data[at]
-            fault = Fault(*struct.unpack_from("<9I", data, at)) if at < len(data) else None
-            values = (*HELLO.unpack_from(data), *names, fault)
+            words = struct.unpack_from("<10I", data, at) if at < len(data) else None
+            values = (*HELLO.unpack_from(data), *names, Fault(*words[:-1]) if words else None, words[-1] if words else NO_LAYER)
         except (struct.error, IndexError) as e:
             raise DeviceError(f"a hello of {len(data)} bytes cannot be read ({e})", node=where, hint=REBUILD) from e
         hello = cls(*values)
@@ -187,8 +190,8 @@ class Link:
             reply = self._receive(command, self._patience(len(frame)) + runs * self.run_time)
             if reply is not None:
                 return self._checked(command, reply, size)
-        raise NoAnswer(f"no answer to {command.name} in {ATTEMPTS} attempts", node=self.where,
-                       hint="is this the port, is the baud rate right, and is the firmware flashed (edgeq flash)?")  # fmt: skip
+        fact = f"no answer to {command.name} in {ATTEMPTS} attempts at {self.port.baudrate} baud"
+        raise NoAnswer(fact, node=self.where, hint="is this the port and the rate, and is the firmware flashed (edgeq flash)?")
 
     def _patience(self, length: int) -> float:
         """Seconds to wait for the reply to a request of so many bytes."""
@@ -223,7 +226,7 @@ class Link:
 
     def _checked(self, command: Command, reply: bytes, size: int | None) -> bytes:
         status, payload = reply[STATUS], reply[HEADER.size :]
-        if status == NO_SESSION:
+        if status == NO_SESSION and command is not Command.HELLO:
             raise self._reset_error(command)
         if status:
             word = STATUS_WORDS[status] if status < len(STATUS_WORDS) else f"status {status}"
@@ -239,9 +242,10 @@ class Link:
         if self.hello.fault is None:
             return DeviceError(f"the board was reset before it answered {command.name}", node=self.where,
                                hint="again; if it recurs, look at its supply, watchdog and reset line")  # fmt: skip
-        board = boards().get(self.hello.board)
+        board, layer = boards().get(self.hello.board), self.hello.fault_layer
         fault = self.hello.fault.explain(board.ram if board else None)
-        return DeviceError(f"{fault}; it was asked to {command.name}", node=self.where,
+        where = "outside of layers" if layer == NO_LAYER else f"in layer {layer}"
+        return DeviceError(f"{fault}; {where}, at the command {command.name}", node=self.where,
                            hint="arm-none-eabi-addr2line -fpe FIRMWARE.elf ADDRESS names the line of an address")  # fmt: skip
 
     def _numbers(self, command: Command, first: int, count: int, numbers: int) -> tuple[int, ...]:

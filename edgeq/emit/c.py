@@ -61,8 +61,9 @@ def prefix(text: str, files: Container[str] = ()) -> str:
     name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower() or "model"
     if name[0].isdigit():
         name = f"model_{name}"
-    taken = name in TAKEN or any(f"{name}{end}" in files for end in (".h", ".c", "_weights.h", "_weights.c"))
-    return f"{name}_model" if taken else name
+    while name in TAKEN or any(f"{name}{end}" in files for end in (".h", ".c", "_weights.h", "_weights.c")):
+        name += "_model"
+    return name
 
 
 def macro_part(text: str, fallback: str) -> str:

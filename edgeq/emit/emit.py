@@ -19,7 +19,7 @@ from edgeq.emit.calls import CallText, Constants, call_texts
 from edgeq.ir import Tensor
 from edgeq.plan import Plan, Step
 from edgeq.plan.code import code_bytes
-from edgeq.resources import KERNELS, TEMPLATES
+from edgeq.resources import DEVICE, KERNELS, TEMPLATES
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +81,8 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
 
 
 def prefix(name: str) -> str:
-    """What C names and files of a model called `name` begin with; no kernel's file does."""
-    return c_prefix(name, {f.name for f in KERNELS.iterdir()})
+    """What C names and files of a model called `name` begin with; no kernel's file does, and no header of device programs."""
+    return c_prefix(name, {f.name for f in (*KERNELS.iterdir(), *DEVICE.rglob("*.h"))})
 
 
 def runtime_version() -> int:

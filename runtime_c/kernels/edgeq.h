@@ -32,7 +32,8 @@ typedef struct {
 } edgeq_window;
 
 static inline int8_t edgeq_clamp(int32_t v, int32_t lo, int32_t hi) {
-    return (int8_t)(v < lo ? lo : v > hi ? hi : v);
+    v = v < lo ? lo : v;
+    return (int8_t)(v > hi ? hi : v);
 }
 
 /* acc already holds the rounding constant: one arithmetic shift and one clamp. */

@@ -11,15 +11,19 @@ static struct {
     uint8_t *to;            /* where the next layer's goes */
 } probe;
 
+/* Kept over a reset, for who asks where a fault was. */
+static uint32_t running __attribute__((section(".noinit")));
+
 /* Not inlined: probe_counts calls them as the model does. */
 __attribute__((noinline)) void device_layer_begin(uint32_t layer) {
-    (void)layer;
+    running = layer;
     if (probe.what == COUNT) {
         port_count_restart();
     }
 }
 
 __attribute__((noinline)) void device_layer_end(uint32_t layer) {
+    running = PROBE_NO_LAYER;
     if (layer - probe.first >= probe.count) {
         return;
     }
@@ -72,4 +76,8 @@ void probe_read(uint32_t layer, uint32_t offset, uint32_t bytes, uint8_t *to) {
     probe.offset = offset;
     probe.bytes = bytes;
     run_and_write(layer, 1, to);
+}
+
+uint32_t probe_running(void) {
+    return running;
 }

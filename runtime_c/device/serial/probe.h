@@ -18,4 +18,8 @@ void probe_counts(uint32_t first, uint32_t count, uint8_t *to);
 /* Bytes of the output of a layer. */
 void probe_read(uint32_t layer, uint32_t offset, uint32_t bytes, uint8_t *to);
 
+/* The layer in which the last run was interrupted by a fault; PROBE_NO_LAYER: in none. */
+uint32_t probe_running(void);
+#define PROBE_NO_LAYER 0xFFFFFFFFU
+
 #endif

@@ -46,8 +46,8 @@ static uint8_t *put_hello(uint8_t *to, uint32_t host) {
     to = put_name(to, device_model.target);
     to = put_name(to, device_model.board);
     if (device_take_fault(&fault)) {
-        const uint32_t words[] = {fault.exception, fault.pc,   fault.lr,    fault.sp,  fault.exc_return,
-                                  fault.cfsr,      fault.hfsr, fault.mmfar, fault.bfar};
+        const uint32_t words[] = {fault.exception, fault.pc,   fault.lr,    fault.sp,   fault.exc_return,
+                                  fault.cfsr,      fault.hfsr, fault.mmfar, fault.bfar, probe_running()};
         for (uint32_t i = 0; i < sizeof words / sizeof *words; i++) {
             to = frame_put32(to, words[i]);
         }
