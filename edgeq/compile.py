@@ -14,7 +14,7 @@ import onnx
 from edgeq.calibrate import Samples, load_samples, observe
 from edgeq.check import CheckResult, check, stress_inputs
 from edgeq.device.board import Board, boards, find_board
-from edgeq.device.fit import Need, call_bytes, check_fit, needs
+from edgeq.device.fit import Demand, Need, check_fit
 from edgeq.emit import Emission, amalgamate, emit, prefix
 from edgeq.errors import BadInput
 from edgeq.evaluate import Evaluation, LayerMeter, LayerSqnr, evaluate, run_float
@@ -77,13 +77,11 @@ def compile_model(
     model, layers, samples, runner, graph = quantized(path, calib, method, inputs or {}, shapes, io_layout, tell)
     plan = make_plan(graph, code_for, optimize, ram, io)
     emission = emit(plan, prefix(name or Path(path).stem), Path(path).name)
-    if place:
-        code = emission.code + call_bytes(len(emission.layers), len(emission.steps))
-        check_fit(emission.name, place, emission.flash_data, code, plan.arena_bytes)
     files = amalgamate(emission.name, emission.files) if single_file else emission.files
-    manifest = describe(emission, plan, layers, Path(path), method=method, io_layout=io_layout) | (
-        {"board": board} if board else {}
-    )
+    manifest = describe(emission, plan, layers, Path(path), method=method, io_layout=io_layout)
+    if place:
+        check_fit(emission.name, place, Demand.of(manifest))
+        manifest["board"] = place.name
     built = CompiledModel(files, model.SerializeToString(deterministic=True), manifest,
                           float_graph=layers, graph=graph, plan=plan)  # fmt: skip
     sqnr = measure(built, runner, samples.head(SQNR_SAMPLES))
@@ -136,8 +134,8 @@ def fit(
             plan = make_plan(graph, find_target(key[0]), optimize)
             known[key] = plan, emit(plan, prefix(Path(path).stem))
         plan, e = known[key]
-        code = e.code + call_bytes(len(e.layers), len(e.steps))
-        return Fit(board, needs(board, "serial", e.flash_data, code, plan.arena_bytes), optimize, plan.cost)
+        demand = Demand(e.flash_data, e.code, len(e.layers), len(e.steps), plan.arena_bytes)
+        return Fit(board, demand.on(board), optimize, plan.cost)
 
     found = []
     for done, board in enumerate(boards().values()):

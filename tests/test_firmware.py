@@ -12,7 +12,7 @@ import pytest
 import edgeq
 from edgeq.cli import main
 from edgeq.device import Board, boards, compile_firmware
-from edgeq.device.fit import PROGRAMS, call_bytes, needs
+from edgeq.device.fit import LAYER_BYTES, PROGRAMS, Demand
 from edgeq.device.image import build_firmware, default_folder
 from edgeq.errors import BadInput, DoesNotFit
 from edgeq.model import BuiltModel
@@ -56,9 +56,7 @@ def test_the_estimate_before_the_compiler_is_near_what_is_linked(board: Board) -
     """Not above it by more than a little: nothing that fits may be refused."""
     for name in ("digits", "zoo"):
         folder = built(name, board.core)
-        m = BuiltModel.open(folder).manifest
-        code = m["code_bytes"] + call_bytes(len(m["layers"]), len(m["steps"]))
-        need = needs(board, "serial", m["constant_bytes"], code, m["arena_bytes"])
+        need = Demand.of(BuiltModel.open(folder).manifest).on(board)
         sizes = build_firmware(folder, board).sizes
         assert -0.01 < sizes.flash / sum(need.flash.values()) - 1 < 0.1, (sizes.flash, need.flash)
         assert 0 <= sizes.ram - sum(need.ram.values()) < 100, (sizes.ram, need.ram)
@@ -112,10 +110,10 @@ def test_a_model_that_does_not_fit_is_refused_before_any_compiler_runs(tmp_path:
 
 def test_flash_and_ram_are_told_apart() -> None:
     board = boards()["microbit"]
-    need = needs(board, "serial", 262_144, 1_000, 16_384)
-    assert need.over(board) == {"flash": 1_000 + PROGRAMS["serial"]["flash"],
+    need = Demand(262_144, 1_000, 10, 10, 16_384).on(board)
+    assert need.over(board) == {"flash": 1_000 + 10 * LAYER_BYTES + PROGRAMS["serial"]["flash"],
                                 "RAM": board.stack.size + board.stack.fault_size + PROGRAMS["serial"]["ram"]}  # fmt: skip
-    assert needs(board, "serial", 1_000, 1_000, 1_000).over(board) == {}
+    assert Demand(1_000, 1_000, 10, 10, 1_000).on(board).over(board) == {}
 
 
 def test_what_the_linker_finds_too_large_is_told_in_bytes(tmp_path: Path) -> None:

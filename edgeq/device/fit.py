@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from edgeq.device.board import Board, boards
 from edgeq.errors import DoesNotFit
 
 # bytes of a program in runtime_c/device with start-up code and port.c, of the smallest there is on any board
-PROGRAMS = {"serial": {"flash": 3200, "ram": 2376}, "mlperf-tiny": {"flash": 5500, "ram": 460}}
-LAYER_BYTES = 90  # of flash: a layer's parameters, its call, what the program is told of it
-STEP_BYTES = 45  # of flash: the same for another band of rows, which mostly shares its parameters
+PROGRAMS = {"serial": {"flash": 3200, "ram": 2376}, "mlperf-tiny": {"flash": 6800, "ram": 460}}
+LAYER_BYTES = 90  # of flash: a layer's parameters, its calls, what the program is told of it
+BAND_BYTES = 45  # of flash: the same for one more band of rows, which mostly shares its parameters
 
 
 @dataclass(frozen=True)
@@ -28,27 +29,42 @@ class Need:
         return {region: bytes_ for region, bytes_ in short.items() if bytes_ > 0}
 
 
-def call_bytes(layers: int, steps: int) -> int:
-    """Of flash: parameters and calls of so many layers that run in so many steps, and what a program is told of them."""
-    return LAYER_BYTES * layers + STEP_BYTES * (steps - layers)
+@dataclass(frozen=True)
+class Demand:
+    """What a model asks of any board: bytes, and how many layers, and steps where some run by bands of rows.
+
+    app: one of PROGRAMS; buffers: RAM that it takes besides.
+    """
+
+    constants: int
+    code: int
+    layers: int
+    steps: int
+    arena: int
+    app: str = "serial"
+    buffers: int = 0
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any], app: str = "serial", buffers: int = 0) -> Demand:
+        m = manifest
+        return cls(m["constant_bytes"], m["code_bytes"], len(m["layers"]), len(m["steps"]), m["arena_bytes"], app, buffers)
+
+    def on(self, board: Board) -> Need:
+        """Estimated."""
+        program = PROGRAMS[self.app]
+        calls = LAYER_BYTES * self.layers + BAND_BYTES * (self.steps - self.layers)
+        kernels, stack = self.code + calls, board.stack.size + board.stack.fault_size
+        return Need({"constants": self.constants, "kernels": kernels, "program": program["flash"]},
+                    {"arena": self.arena, "stack": stack, "program": program["ram"] + self.buffers})  # fmt: skip
 
 
-def needs(board: Board, app: str, constants: int, code: int, arena: int, buffers: int = 0) -> Need:
-    """Estimated. constants, arena: bytes, as in manifest.json; code: of kernels, with call_bytes; app: one
-    of PROGRAMS; buffers: more RAM that it takes."""
-    program = PROGRAMS[app]
-    flash = {"constants": constants, "code": code, "program": program["flash"]}
-    stack = board.stack.size + board.stack.fault_size
-    return Need(flash, {"arena": arena, "stack": stack, "program": program["ram"] + buffers})
-
-
-def check_fit(model: str, board: Board, constants: int, code: int, arena: int, app: str = "serial", buffers: int = 0) -> None:
+def check_fit(model: str, board: Board, demand: Demand) -> None:
     """Raises DoesNotFit saying by how many bytes in which region, and on which boards there is room."""
-    need = needs(board, app, constants, code, arena, buffers)
+    need = demand.on(board)
     if over := need.over(board):
         facts = [f"{bytes_:,} bytes of {region} too many: {_sum(need.flash if region == 'flash' else need.ram)} of "
                  f"{(board.flash if region == 'flash' else board.ram).size:,}" for region, bytes_ in over.items()]  # fmt: skip
-        fits = [b.name for b in boards().values() if not needs(b, app, constants, code, arena, buffers).over(b)]
+        fits = [b.name for b in boards().values() if not demand.on(b).over(b)]
         hint = f"a board with room: {', '.join(fits)}" if fits else "a smaller model, or --optimize size"
         raise DoesNotFit(f"does not fit {board.name}: {'; '.join(facts)} (estimated)", node=model, hint=hint)
 

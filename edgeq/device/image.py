@@ -15,7 +15,7 @@ from elftools.elf.elffile import ELFFile
 
 from edgeq.device.board import Board, find_board
 from edgeq.device.firmware import link_firmware, target_of
-from edgeq.device.fit import PROGRAMS, call_bytes, check_fit
+from edgeq.device.fit import PROGRAMS, Demand, check_fit
 from edgeq.device.sizes import Sizes, read_sizes, within
 from edgeq.device.stack import Program, StackBound
 from edgeq.emit.mlperf import TASKS, mlperf_task
@@ -66,8 +66,7 @@ def build_firmware(
                        hint="edgeq build --io arena")  # fmt: skip
     more = {"mlperf_task.c": mlperf_task(m, mlperf_id, board.counter.hz)} if mlperf_id else {}
     buffers = TASKS[mlperf_id].buffer_bytes if mlperf_id else 0
-    code = m["code_bytes"] + call_bytes(len(m["layers"]), len(m["steps"]))
-    check_fit(model.name, board, m["constant_bytes"], code, m["arena_bytes"], app, buffers)
+    check_fit(model.name, board, Demand.of(m, app, buffers))
     out = out or default_folder(folder, board)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".edgeq_", dir=out.parent) as name:

@@ -79,8 +79,8 @@ class Program:
             raise BuildFailed(f"{OBJDUMP} failed: {done.stderr.strip()}", node=str(self.elf))
         found = {}
         for address, digits, operation, operands in LINE.findall(done.stdout):
-            named = re.search(r"\b([0-9a-f]+) <", operands)
             text, at = f"{operation} {operands.strip()}".strip(), int(address, 16)
+            named = re.search(r"\b([0-9a-f]+) <", operands) if BRANCH.match(text) or operation == "bl" else None
             found[at] = Instruction(at, len(digits.replace(" ", "")) // 2, text, int(named[1], 16) if named else None)
         return found
 
@@ -143,8 +143,8 @@ class Program:
         if lowered > size or (size == 0 and any(WRITES.match(i.text) for i in body)):  # assembly, or a frame in parts
             deepest, calls = self._follow(address)
             return max(size, deepest), calls
-        calls = [(size, i.target) for i in body if i.target is not None
-                 and (i.text.startswith("bl ") or (BRANCH.match(i.text) and i.target not in inside))]  # fmt: skip
+        calls = [(size, i.target) for i in body if i.target is not None and not self._is_inside(address, i.target)
+                 and (i.target != address or i.text.startswith("bl "))]  # fmt: skip
         return size, calls + [(size, target) for i in body if POINTER.match(i.text) for target in self._pointees(address, i)]
 
     def _frame(self, function: Symbol) -> tuple[int, str] | None:
@@ -186,8 +186,11 @@ class Program:
             elif JUMP.match(i.text):
                 jumps.add(after)
             elif i.text.startswith("bl ") and i.target is not None:
-                calls.append((after, i.target))
-                goes = [(following, after)]
+                if self._is_inside(start, i.target):  # on Armv6-M a long jump
+                    goes = [(i.target, after)]
+                else:
+                    calls.append((after, i.target))
+                    goes = [(following, after)]
                 if self._name(i.target).startswith("__gnu_thumb1_case"):  # the compiler's: a jump by the table behind the call
                     jumps, goes = {*jumps, after}, []
             elif branch := BRANCH.match(i.text):
@@ -210,6 +213,10 @@ class Program:
             raise self._unbounded(start, "jumps to computed addresses")
         body = (a for a in range(start, start + function.size) if a in self.code and a not in seen)
         return [(a, depth) for a in body for depth in jumps if not PADDING.match(self.code[a].text)][:1]
+
+    def _is_inside(self, function: int, address: int) -> bool:
+        """Whether an address is in a function but not where it begins."""
+        return function < address < function + (self.functions[function].size if function in self.functions else 0)
 
     def _takes_addresses(self, start: int) -> bool:
         function = self.functions.get(start)
