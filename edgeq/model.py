@@ -68,6 +68,8 @@ class BuiltModel:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             texts = {f: (folder / f).read_text(encoding="utf-8") for f in manifest["files"] if f.endswith((".c", ".h"))}
             float_model = (folder / manifest["float_model"]).read_bytes()
+            if missing := {"io", "layers", "steps"} - set(manifest):
+                raise ValueError(f"its manifest.json is of another release: no {min(missing)}")
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise BadInput(f"is not a folder that edgeq build wrote ({e})", node=str(folder),
                            hint="edgeq build MODEL --calib DATA -o FOLDER") from e  # fmt: skip

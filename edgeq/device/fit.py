@@ -65,7 +65,8 @@ def check_fit(model: str, board: Board, demand: Demand) -> None:
         facts = [f"{bytes_:,} bytes of {region} too many: {_sum(need.flash if region == 'flash' else need.ram)} of "
                  f"{(board.flash if region == 'flash' else board.ram).size:,}" for region, bytes_ in over.items()]  # fmt: skip
         fits = [b.name for b in boards().values() if not demand.on(b).over(b)]
-        hint = f"a board with room: {', '.join(fits)}" if fits else "a smaller model, or --optimize size"
+        hints = [f"--optimize {'ram' if region == 'RAM' else 'size'}" for region in over]
+        hint = ", ".join([*hints, f"a board with room: {', '.join(fits)}" if fits else "a smaller model"])
         raise DoesNotFit(f"does not fit {board.name}: {'; '.join(facts)} (estimated)", node=model, hint=hint)
 
 
