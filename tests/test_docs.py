@@ -140,7 +140,7 @@ def test_examples_for_firmware_compile(digits, tmp_path):
     assert len(examples) == 4
     for name, stub in STUBS.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(stub)
+        (tmp_path / name).write_text(stub + "\n")
     for i, example in enumerate(examples):
         (tmp_path / f"{i}.c").write_text(example)
         subprocess.run(["gcc", "-std=gnu99", "-Wall", "-Wextra", "-Werror", "-DEDGEQ_HOOKS", f"-I{tmp_path}", f"-I{digits}",
