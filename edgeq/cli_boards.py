@@ -97,7 +97,8 @@ def firmware(folder: Path, name: str | None, app: str, mlperf_id: str | None, ou
 @board_option
 @click.option("--runner", type=click.Choice(RUNNERS), help="What does it. [default: the first that is installed]")
 @click.option("--dry-run", is_flag=True, help="Link the firmware, and print the commands instead of running them.")
-def flash(folder: Path, name: str | None, runner: str | None, dry_run: bool) -> None:
+@json_flag
+def flash(folder: Path, name: str | None, runner: str | None, dry_run: bool, as_json: bool) -> None:
     """Put the firmware of DIR on a board: as `edgeq firmware` last linked it, or with the serial program.
 
     \b
@@ -106,15 +107,20 @@ def flash(folder: Path, name: str | None, runner: str | None, dry_run: bool) -> 
       edgeq flash model/ --board microbit --runner pyocd --dry-run
       edgeq flash model/ --board mps2_an386 --runner qemu
     """
+    from edgeq import cli_show as show
     from edgeq.device import flash as flashing
     from edgeq.device.image import built_for
 
     board = built_for(folder, name)
     chosen = flashing.choose(board, runner, installed=not dry_run)
     where = flashing.ready(folder, board)
-    if dry_run:
-        commands, stdin = flashing.commands(chosen, board, where)
+    commands, stdin = flashing.commands(chosen, board, where)
+    if not dry_run:
+        flashing.run(chosen, board, where)
+    if as_json:
+        show.print_json(
+            {"board": board.name, "firmware": str(where), "commands": commands, "stdin": stdin, "done": not dry_run}
+        )
+    elif dry_run:
         for command in commands:
             print(shlex.join(command) + (f" <<< {shlex.quote(stdin)}" if stdin else ""))
-    else:
-        flashing.run(chosen, board, where)

@@ -153,6 +153,16 @@ def test_the_counter_counts_instructions(board: Board) -> None:
     assert 0 <= short * board.instructions_per_count - 2_000_000 <= 50 + board.instructions_per_count
 
 
+@pytest.mark.parametrize("name", ["lm3s6965evb", "stm32vldiscovery"])
+def test_systick_counts_on_beyond_its_24_bits(name: str) -> None:
+    board = emulated()[name]
+    assert board.counter.name == "SysTick"
+    with device(board, program(name)) as d:
+        count = d.number(b"w")
+    assert count > 1 << 24
+    assert abs(count * board.instructions_per_count - 1_000_000_000) < 500  # the interrupts themselves
+
+
 @each_emulated
 def test_no_byte_is_lost_while_the_program_is_busy(board: Board) -> None:
     sent = bytes(128 + i % 128 for i in range(board.uart.receive_bytes))

@@ -103,3 +103,47 @@ def test_commands_for_an_emulated_board_run(tmp_path):
         said += subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True, text=True).stdout
     assert "on 70 inputs" in said and "instructions; 5 runs, the same each time" in said
     assert "Measured on mps2_an386" in (tmp_path / "digits" / "report.html").read_text()
+
+
+STUBS = {
+    "FreeRTOS.h": """#include <stddef.h>
+        #include <stdint.h>
+        typedef uint32_t StackType_t, TickType_t, UBaseType_t;
+        typedef long BaseType_t;
+        #define portMAX_DELAY 0xFFFFFFFFu
+        #define configMINIMAL_STACK_SIZE 128
+        #define tskIDLE_PRIORITY 0""",
+    "queue.h": """typedef struct queue *QueueHandle_t;
+        QueueHandle_t xQueueCreate(UBaseType_t length, UBaseType_t size);
+        BaseType_t xQueueSend(QueueHandle_t queue, const void *item, TickType_t wait);
+        BaseType_t xQueueReceive(QueueHandle_t queue, void *item, TickType_t wait);""",
+    "task.h": """BaseType_t xTaskCreate(void (*code)(void *), const char *name, uint32_t depth, void *argument,
+                               UBaseType_t priority, void *handle);""",
+    "zephyr/kernel.h": """#include <stddef.h>
+        #include <stdint.h>
+        #define ARG_UNUSED(x) (void)(x)
+        #define __aligned(x) __attribute__((aligned(x)))
+        #define K_FOREVER 0
+        struct k_msgq { int x; };
+        int k_msgq_get(struct k_msgq *q, void *data, int timeout);
+        int k_msgq_put(struct k_msgq *q, const void *data, int timeout);
+        #define K_MSGQ_DEFINE(name, size, count, align) static char name##_buffer[(size) * (count)]; \\
+            struct k_msgq name = {sizeof name##_buffer}
+        #define K_THREAD_DEFINE(name, stack, entry, a, b, c, priority, options, delay) \\
+            void (*const name)(void *, void *, void *) = entry""",
+}
+
+
+def test_examples_for_firmware_compile(digits, tmp_path):
+    text = (ROOT / "docs" / "integrate.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```c\n(.*?)```", text, re.S)
+    assert len(examples) == 4
+    for name, stub in STUBS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(stub + "\n")
+    for i, example in enumerate(examples):
+        (tmp_path / f"{i}.c").write_text(example)
+        subprocess.run(["gcc", "-std=gnu99", "-Wall", "-Wextra", "-Werror", "-DEDGEQ_HOOKS", f"-I{tmp_path}", f"-I{digits}",
+                        "-fsyntax-only", str(tmp_path / f"{i}.c")], check=True)  # fmt: skip
+    for path in re.findall(r"\]\(([\w./]+)\)", text):
+        assert (ROOT / "docs" / path).exists(), path

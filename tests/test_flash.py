@@ -87,6 +87,8 @@ def test_a_dry_run_prints_commands_whose_files_are_there(folder: Path, capsys: p
         assert main(["flash", str(folder), "--runner", runner, "--dry-run"]) == 0
         assert capsys.readouterr().out == f"{line}\n"
         assert all(Path(part).exists() for part in shlex.split(line) if part.startswith("/"))
+        assert main(["flash", str(folder), "--runner", runner, "--dry-run", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["commands"] == [shlex.split(line)]
 
 
 def test_a_missing_program_is_named_with_what_to_install(folder: Path, tools: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,5 @@
-/* LM3S6965: its data sheet (SPMS037), chapters as below. UART0 goes to the board's USB interface. Runs in QEMU; untested on
- * hardware. */
+/* LM3S6965: its data sheet (DS-LM3S6965), chapters as below. UART0 goes to the board's USB interface. Runs in QEMU;
+ * untested on hardware. */
 #include "port.h"
 
 #include "ring.h"

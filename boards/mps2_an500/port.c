@@ -1,19 +1,19 @@
-/* UART 0 and timer 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D) at their places in FPGA image AN500 (ARM DAI
- * 0500, section 3). Runs in QEMU; untested on hardware. */
+/* UART 0 and timer 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D, chapter 4) at their places in FPGA image AN500
+ * (ARM DAI 0500, memory map). Runs in QEMU; untested on hardware. */
 #include "port.h"
 
 #include "ring.h"
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
-/* DDI 0479D 4.3 */
+/* APB UART */
 #define UART_DATA REGISTER(0x40004000)
 #define UART_STATE REGISTER(0x40004004)
 #define UART_CTRL REGISTER(0x40004008)
 #define UART_INTCLEAR REGISTER(0x4000400C)
 #define UART_BAUDDIV REGISTER(0x40004010)
 
-/* DDI 0479D 4.1: counts down */
+/* APB timer: counts down */
 #define TIMER_CTRL REGISTER(0x40000000)
 #define TIMER_VALUE REGISTER(0x40000004)
 #define TIMER_RELOAD REGISTER(0x40000008)

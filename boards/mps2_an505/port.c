@@ -1,19 +1,19 @@
-/* UART 0 and timer 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D) at their places in FPGA image AN505 (ARM DAI
- * 0505, section 3). Addresses of the secure state. Runs in QEMU; untested on hardware. */
+/* UART 0 and timer 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D, chapter 4) at their places in FPGA image AN505
+ * (ARM DAI 0505, memory map). Addresses of the secure state. Runs in QEMU; untested on hardware. */
 #include "port.h"
 
 #include "ring.h"
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
-/* DDI 0479D 4.3 */
+/* APB UART */
 #define UART_DATA REGISTER(0x50200000)
 #define UART_STATE REGISTER(0x50200004)
 #define UART_CTRL REGISTER(0x50200008)
 #define UART_INTCLEAR REGISTER(0x5020000C)
 #define UART_BAUDDIV REGISTER(0x50200010)
 
-/* DDI 0479D 4.1: counts down */
+/* APB timer: counts down */
 #define TIMER_CTRL REGISTER(0x50000000)
 #define TIMER_VALUE REGISTER(0x50000004)
 #define TIMER_RELOAD REGISTER(0x50000008)

@@ -1,13 +1,13 @@
-/* UART 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D) at its place in FPGA image AN547 (ARM DAI 0547, section 4),
- * and the system counter of the Corstone SSE-300 subsystem (ARM 101773, section 4.2). Addresses of the secure state. Runs
- * in QEMU; untested on hardware. */
+/* UART 0 of the Arm Cortex-M System Design Kit (ARM DDI 0479D, chapter 4) at its place in FPGA image AN547 (ARM DAI 0547,
+ * memory map), and the system counter of the Corstone SSE-300 subsystem (ARM 101773, "System counter"). Addresses of the
+ * secure state. Runs in QEMU; untested on hardware. */
 #include "port.h"
 
 #include "ring.h"
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
-/* DDI 0479D 4.3 */
+/* APB UART */
 #define UART_DATA REGISTER(0x59303000)
 #define UART_STATE REGISTER(0x59303004)
 #define UART_CTRL REGISTER(0x59303008)

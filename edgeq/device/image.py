@@ -26,6 +26,7 @@ OBJCOPY = "arm-none-eabi-objcopy"
 FRAME, FRAME_FP = 36, 108  # bytes that the core stacks for an interrupt: without and with floating point, and to align
 INTERRUPTS = ("port_receive_interrupt", "port_systick_interrupt")  # of port.c; one does not interrupt the other
 RECORD = "firmware.json"
+FILES = ("firmware.elf", "firmware.hex", "firmware.bin", RECORD)  # the record last: it vouches for the others
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def build_firmware(
     buffers = TASKS[mlperf_id].buffer_bytes if mlperf_id else 0
     check_fit(model.name, board, Demand.of(m, app, buffers))
     out = out or default_folder(folder, board)
-    out.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".edgeq_", dir=out.parent) as name:
         scratch = Path(name)
         elf = link_firmware(folder, board, app, scratch / "firmware.elf", files=more,
@@ -86,13 +87,9 @@ def build_firmware(
             "stack": {"run": run.size, "run_path": [list(x) for x in run.path], "program": stack, "of": board.stack.size},
         }  # fmt: skip
         (scratch / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        out.mkdir(exist_ok=True)
         (out / RECORD).unlink(missing_ok=True)
-        for file in (
-            "firmware.elf",
-            "firmware.hex",
-            "firmware.bin",
-            RECORD,
-        ):  # the record last: it vouches for the others
+        for file in FILES:
             os.replace(scratch / file, out / file)
     return Firmware(out, board, app, sizes, run, stack, record)
 

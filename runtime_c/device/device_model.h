@@ -14,7 +14,7 @@ typedef struct {
 enum { DEVICE_INT8, DEVICE_UINT8, DEVICE_INT16 };
 
 typedef struct {
-    const char *name, *edgeq, *target, *board; /* the model's, edgeq's version, what the code is for, what it was linked for */
+    const char *name, *edgeq, *target, *board; /* the model's, edgeq's version, what the code is for, and where */
     uint32_t hash;                             /* of the model */
     uint8_t *arena;
     uint32_t arena_bytes;

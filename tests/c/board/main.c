@@ -52,6 +52,9 @@ int main(void) {
         case 'd':
             put_word(count_loop(2000000));
             break;
+        case 'w': /* as long as it takes a counter of 24 bits to wrap */
+            put_word(count_loop(500000000));
+            break;
         case 'b': /* busy: nothing is read for a while */
             (void)count_loop(2000000);
             break;
