@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -187,8 +188,19 @@ def _signature(node: Node) -> Hashable:
     """Equal for nodes that the same kernels run alike: all but names; constants are the same objects."""
     fields = (getattr(node.op, f.name) for f in dataclasses.fields(node.op))  # type: ignore[arg-type]
     same = tuple(i for t in node.inputs for i, other in enumerate(node.inputs) if other is t)  # one tensor as two inputs
-    constants = tuple(id(v) if isinstance(v, np.ndarray) else v for v in fields)
-    return type(node.op), constants, same, *((t.shape, t.scale, t.zero_point, t.dtype) for t in (*node.inputs, node.output))
+    return (
+        type(node.op),
+        _hashable(tuple(fields)),
+        same,
+        *((t.shape, t.scale, t.zero_point, t.dtype) for t in (*node.inputs, node.output)),
+    )
+
+
+def _hashable(value: Any) -> Hashable:
+    """The value with arrays, which are the same objects wherever they are equal, as their identity."""
+    if isinstance(value, tuple):
+        return tuple(map(_hashable, value))
+    return id(value) if isinstance(value, np.ndarray) else value
 
 
 def make_plan(graph: IntGraph, target: Target, optimize: str = "speed", ram: int | None = None, io: str = "arena") -> Plan:
