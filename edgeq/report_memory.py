@@ -102,10 +102,10 @@ def _label(s: Span, box: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _own(span: Span, found: Sequence[Span]) -> Span:
-    """The part of a span's time in which its bytes are its alone, where there is such a time."""
+    """The part of a span's time in which its bytes are its alone, or where there is no such time, its first step."""
     rivals = [s for s in found if s is not span and s.start < span.end and span.start < s.end]
     alone = [i for i in range(span.first, span.last + 1) if not any(s.first <= i <= s.last for s in rivals)]
-    return replace(span, first=alone[0], last=alone[-1]) if alone else span
+    return replace(span, first=alone[0], last=alone[-1]) if alone else replace(span, last=span.first)
 
 
 def _shared(found: Sequence[Span]) -> list[Span]:
