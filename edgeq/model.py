@@ -141,6 +141,10 @@ class SharedModels:
     models: Sequence[BuiltModel]
 
     def __post_init__(self) -> None:
+        for m in self.models:
+            if m.manifest["io"] != "arena":
+                raise BadInput(f"{m.name} has its input outside the arena", node=f"--io {m.manifest['io']}",
+                               hint="--io arena with --share-arena")  # fmt: skip
         names = [m.name for m in self.models]
         for name in (self.name, *names):
             if [self.name, *names].count(name) > 1:

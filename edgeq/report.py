@@ -179,7 +179,7 @@ def _boxes(layers: Layers, plan: Plan) -> dict[str, Box]:
 def _port(kind: str, key: str, name: str, t: Tensor, inputs: tuple[str, ...]) -> Box:
     record = {"dtype": t.dtype, "scale": t.scale, "frac_bits": t.frac_bits, "zero_point": t.zero_point}
     lines = (kind, printable(name, 30), f"{shape_text((1, *t.shape))}   {quantization(record)}")
-    return Box(key, "port", lines, f"{kind} {printable(name)}: {t.bytes:,} bytes in the arena", inputs)
+    return Box(key, "port", lines, f"{kind} {printable(name)}: {t.bytes:,} bytes", inputs)
 
 
 def _nodes(layer: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeq.plan import Plan
+from edgeq.plan.place import BUFFER, covered
 
 LEFT, RIGHT, TOP, HEIGHT, BOTTOM, WIDEST = 64, 16, 44, 340, 40, 1000  # margins, the arena's height, widest picture
 COLUMN = (6, 64)  # narrowest and widest step
@@ -33,6 +34,8 @@ def spans(plan: Plan) -> list[Span]:
     views = {s.node.output.name for s in plan.steps if s.kernel is None}
     found = []
     for name, (first, last) in life.items():
+        if plan.offsets[name] >= BUFFER:  # in a buffer of the caller
+            continue
         kind = "port" if name in ports else "view" if name in views else "tensor"
         found.append(Span(name, kind, first, last, plan.offsets[name], plan.offsets[name] + tensors[name].bytes))
     for i, s in enumerate(plan.steps):
@@ -44,15 +47,6 @@ def spans(plan: Plan) -> list[Span]:
     before.append(before[-1] + 1)
     return [replace(s, first=-1 if s.first < 0 else before[s.first], last=before[s.last + 1] - 1) for s in found
             if s.first < 0 or before[s.first] < before[s.last + 1]]  # fmt: skip
-
-
-def bytes_held(found: Sequence[Span], step: int) -> int:
-    """Bytes of the arena in use at a step, bytes that are shared counted once."""
-    held = reach = 0
-    for s in sorted((s for s in found if s.first <= step <= s.last), key=lambda s: s.start):
-        held += max(s.end - max(s.start, reach), 0)
-        reach = max(reach, s.end)
-    return held
 
 
 def memory_map(plan: Plan) -> dict[str, Any]:
@@ -67,7 +61,7 @@ def memory_map(plan: Plan) -> dict[str, Any]:
                "w": (s.last - s.first + 1) * column, "h": (s.end - s.start) * scale}  # fmt: skip
         return {key: round(value, 2) for key, value in box.items()}
 
-    held = [bytes_held(found, i) for i in range(steps)]
+    held = [covered((s.start, s.end) for s in found if s.first <= i <= s.last) for i in range(steps)]
     peak = held.index(max(held)) if held else 0
     width = LEFT + RIGHT + (steps + 2) * column
     rects = [{**place(s), "kind": s.kind, "title": _span_title(s), **_label(s, place(_own(s, found)))} for s in found]

@@ -12,7 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import edgeq
 from edgeq.cli import main
-from edgeq.errors import UnsupportedModel
+from edgeq.errors import BadInput, DoesNotFit, UnsupportedModel
+from edgeq.model import SharedModels
+from edgeq.report_memory import memory_map
 from edgeq.resources import ROOT
 
 DIGITS, MODELS = ROOT / "examples" / "digits", ROOT / "tests" / "models"
@@ -113,6 +115,49 @@ def test_what_cannot_be_pushed_is_refused(tmp_path: Path) -> None:
     odd = save(tmp_path / "odd.onnx", conv, {"w": np.ones((8, 3, 3, 3))}, (1, 3, 32, 5), (1, 8, 30, 3))
     with pytest.raises(UnsupportedModel, match=r"\(32, 5, 3\); rows are of images .* multiple of 4 bytes"):
         edgeq.compile_model(odd, ones, io="rows")
+
+
+def test_the_state_of_pushed_rows_counts_in_the_limit(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(0, 1, (10, 4, 32, 5)).astype(np.float32)
+    build = lambda ram: edgeq.compile_model(tall(tmp_path / "tall.onnx"), x, io="rows", ram=ram, run_check=False)  # noqa: E731
+    least = build(None).manifest["arena_bytes"]
+    assert build(least).manifest["arena_bytes"] == least
+    with pytest.raises(DoesNotFit, match="over the limit"):
+        build(least - 1)
+
+
+def test_bytes_of_a_camera_are_pushed(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).integers(0, 256, (10, 4, 32, 5)).astype(np.float32)
+    spec = {"x": edgeq.InputSpec((0, 255), "uint8")}
+    inside = edgeq.compile_model(tall(tmp_path / "tall.onnx"), x, inputs=spec, run_check=False)
+    pushed = edgeq.compile_model(tmp_path / "tall.onnx", x, inputs=spec, io="rows")
+    assert pushed.manifest["inputs"][0]["dtype"] == "uint8"
+    np.testing.assert_array_equal(pushed.run(x), inside.run(x))
+
+
+def test_pictures_show_the_arena_alone(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(0, 1, (10, 4, 32, 5)).astype(np.float32)
+    for io in ("external", "rows"):
+        model = edgeq.compile_model(tall(tmp_path / "tall.onnx"), x, io=io, run_check=False)
+        picture = memory_map(model.plan)
+        assert 0 < picture["peak"]["bytes"] <= model.manifest["arena_bytes"]
+        assert all(r["y"] >= 0 for r in picture["rects"])
+
+
+def test_a_shared_arena_holds_the_inputs(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(0, 1, (10, 4, 32, 5)).astype(np.float32)
+    models = [edgeq.compile_model(tall(tmp_path / "tall.onnx"), x, name=name, io="external", run_check=False) for name in "ab"]
+    with pytest.raises(BadInput, match="--io external: a has its input outside the arena"):
+        SharedModels("both", models)
+
+
+def test_one_buffer_is_not_passed_twice(tmp_path: Path) -> None:
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 8)) for name in ("x", "y", "z")]
+    nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Identity", ["y"], ["z"])]
+    graph = helper.make_graph(nodes, "twice", ports[:1], ports[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "twice.onnx")
+    with pytest.raises(UnsupportedModel, match="two outputs are the same tensor"):
+        edgeq.compile_model(tmp_path / "twice.onnx", np.ones((3, 8), np.float32), io="external")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeq import ops
 from edgeq.errors import DoesNotFit, EdgeqError
 from edgeq.ir import IntGraph, IntOp, Node, Tensor
+from edgeq.numerics import LIMITS
 from edgeq.ops._access import Access, windowed
 from edgeq.ops._cases import random_linear
 from edgeq.ops._window import Window
@@ -24,12 +26,14 @@ from edgeq.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeq.ops.lut import Lut
 from edgeq.ops.max_pool import MaxPoolOp
 from edgeq.plan import check_plan, make_plan
-from edgeq.plan.bands import by_bands
+from edgeq.plan.bands import by_bands, region
 from edgeq.plan.order import best_order, roots
-from edgeq.plan.place import aligned, blocks, clashes, lower_bound, meetings, pack, place
+from edgeq.plan.place import BUFFER, aligned, blocks, clashes, lower_bound, meetings, pack, place
 from edgeq.reference import execute
 from edgeq.targets import TARGETS
 
+# operators of which an image can be computed by rows
+BY_ROWS = {"add", "avg_pool", "conv2d", "copy", "depthwise_conv2d", "flip_sign", "lut", "max_pool", "mul", "prelu"}
 GENERIC = TARGETS["generic"]
 TABLE = np.zeros(256, np.int8)
 
@@ -307,6 +311,52 @@ def test_plans_by_bands_are_sound(graph):
     for t in graph.outputs.values():
         np.testing.assert_array_equal(view(t), expected[t.name].ravel())
     assert plan.arena_bytes <= make_plan(graph, GENERIC).arena_bytes
+
+
+@pytest.mark.parametrize("op", ops.modules())
+def test_rows_of_every_operator_are_those_of_the_whole(op):
+    """Each case that can run by rows, in one, in few and in all: the operator for them, on the rows that it asks for."""
+    ran = 0
+    for node in ops.modules()[op].cases():
+        if any(len(t.shape) != 3 for t in (*node.inputs, node.output)):
+            continue
+        rows = node.output.shape[0]
+        rng = np.random.default_rng(ran)
+        x = [rng.integers(*LIMITS[t.dtype], (1, *t.shape), t.dtype, endpoint=True) for t in node.inputs]
+        whole = node.reference(*x)
+        for first, end in {(0, 1), (rows - 1, rows), (rows // 3, rows // 2 + 1), (0, rows)}:
+            found = node.op.by_rows(node.inputs, first, end)
+            if found is None:
+                continue
+            made, (a, b) = found
+            inputs = tuple(replace(t, shape=(b - a, *t.shape[1:])) for t in node.inputs)
+            output = replace(node.output, shape=(end - first, *node.output.shape[1:]))
+            made.validate(inputs, output)
+            got = Node("rows", made, inputs, output).reference(*(v[:, a:b] for v in x))
+            np.testing.assert_array_equal(got, whole[:, first:end], err_msg=f"{node}, rows {first} to {end}")
+            ran += 1
+    assert (ran > 0) == (op in BY_ROWS), f"{op}: {ran} cases ran by rows"
+
+
+def test_a_plan_that_leaves_a_buffer_or_writes_to_the_callers_input_is_refused():
+    x, y, z = vector("x", 40), vector("y", 40), vector("z", 40)
+    graph = IntGraph((Node("n0", Lut(TABLE), (x,), y), Node("n1", Lut(TABLE), (y,), z)), {"x": x}, {"z": z})
+    plan = make_plan(graph, GENERIC, io="external")
+    assert plan.offsets["x"] == BUFFER and plan.offsets["z"] == 2 * BUFFER
+    for change, message in (({"z": 2 * BUFFER + 4}, "or a buffer"), ({"y": BUFFER}, "an input of the caller"),
+                            ({"y": 4}, "past the arena")):  # fmt: skip
+        with pytest.raises(EdgeqError, match=message):
+            check_plan(replace(plan, offsets={**plan.offsets, **change}))
+    steps = (plan.steps[0], replace(plan.steps[1], scratch_offset=plan.arena_bytes, scratch_bytes=4))
+    with pytest.raises(EdgeqError, match="past the arena"):  # though its output is in a buffer
+        check_plan(replace(plan, steps=steps))
+
+
+def test_other_rows_of_the_same_elements_are_no_rows():
+    x, y, z = (Tensor(name, shape, 0.5, 0) for name, shape in (("x", (8, 4, 4)), ("y", (4, 8, 4)), ("z", (4, 8, 4))))
+    graph = IntGraph((Node("n0", Lut(TABLE), (x,), y), Node("n1", Lut(TABLE), (y,), z)), {"x": x}, {"z": z}).validate()
+    assert [n.name for n in region(graph, graph.nodes[1])] == ["n1"]
+    make_plan(graph, GENERIC, "ram")
 
 
 def test_a_limit_is_kept_or_refused():

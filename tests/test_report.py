@@ -14,8 +14,9 @@ import pytest
 
 import edgeq
 from edgeq.compile import CompiledModel
+from edgeq.plan.place import covered
 from edgeq.report import BOX_W, drops, network, render_report, worst_drop
-from edgeq.report_memory import bytes_held, memory_map, spans
+from edgeq.report_memory import memory_map, spans
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = ROOT / "examples" / "digits"
@@ -131,7 +132,11 @@ def test_memory_map_is_the_plan(digits: CompiledModel) -> None:
     plan, picture = digits.plan, memory_map(digits.plan)
     found = spans(plan)
     assert len(picture["rects"]) == len(found) == len(plan.graph.tensors) + sum(bool(s.scratch_bytes) for s in plan.steps)
-    assert picture["peak"]["bytes"] == max(bytes_held(found, i) for i in range(len(plan.steps))) <= plan.arena_bytes
+    assert (
+        picture["peak"]["bytes"]
+        == max(covered((s.start, s.end) for s in found if s.first <= i <= s.last) for i in range(len(plan.steps)))
+        <= plan.arena_bytes
+    )
     for r in picture["rects"]:
         assert picture["left"] <= r["x"] and r["x"] + r["w"] <= picture["right"] + 0.1
         assert picture["top"] - 0.1 <= r["y"] and r["y"] + r["h"] <= picture["bottom"] + 0.1

@@ -73,6 +73,7 @@ def emit(plan: Plan, name: str, origin: str = "") -> Emission:
                  for s in steps]  # fmt: skip
     pushes = [(i, s.node.rows, plan.offsets[s.node.output.name]) for i, s in enumerate(steps)
               if plan.io == "rows" and s.layer == PUSHED and s.node.rows]  # fmt: skip
+    assert not pushes or pushes[0][0] == 0  # nothing runs before the first row
     ends = [i for i, _, _ in pushes[1:]] + [len(steps)]
     pushed = [{"first": rows[0], "end": rows[1], "to": to, "steps": range(i + 1, end)}
               for (i, rows, to), end in zip(pushes, ends, strict=False)]  # fmt: skip

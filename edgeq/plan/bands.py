@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from edgeq.errors import UnsupportedModel
+from edgeq.errors import QuantizationError, UnsupportedModel
 from edgeq.ir import IntGraph, IntOp, Node, Tensor
 from edgeq.ops._access import ALIGN
 from edgeq.ops.alias import Alias
@@ -31,9 +31,21 @@ def region(graph: IntGraph, last: Node) -> tuple[Node, ...]:
     for node in reversed(graph.nodes):
         out = node.output.name
         inside = node is last or (out not in kept and consumers[out] and all(c.name in chosen for c in consumers[out]))
-        if inside and all(map(_sliceable, (*node.inputs, node.output))) and node.op.by_rows(node.inputs, 0, 1):
+        if inside and all(map(_sliceable, (*node.inputs, node.output))) and _by_rows(node):
             chosen.add(node.name)
     return tuple(node for node in graph.nodes if node.name in chosen)
+
+
+def _by_rows(node: Node) -> bool:
+    """Whether its rows can be computed apart: not where input and output have the same elements in other rows."""
+    found = node.op.by_rows(node.inputs, 0, 1)
+    if found is None:
+        return False
+    try:
+        found[0].validate([_rows(t, found[1], t.name) for t in node.inputs], _rows(node.output, (0, 1), node.output.name))
+    except QuantizationError:
+        return False
+    return True
 
 
 def _sliceable(tensor: Tensor) -> bool:

@@ -15,9 +15,8 @@ MEASURED = Path(__file__).with_name("code_bytes.json")
 
 @cache
 def measured() -> dict[str, Any]:
-    """compiler: its version. sources: hash of what was compiled, for each kernel source. bytes: architecture -> one of
-    "speed" or "size" -> kernel function -> bytes of each function that it needs ("source:symbol", itself
-    included), compiled with -O2
+    """compiler: its version. sources: hash of what was compiled, for each kernel source. bytes: architecture -> "speed" or
+    "size" -> kernel function -> bytes of each function that it needs ("source:symbol", itself included), compiled with -O2
     for speed, -Os for size."""
     found: dict[str, Any] = json.loads(MEASURED.read_text(encoding="utf-8"))
     return found

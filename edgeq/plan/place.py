@@ -9,7 +9,7 @@ that is read for the last time may share bytes with the output of that step as f
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeq.ir import IntGraph, Node
@@ -115,18 +115,23 @@ def saved(overlap: Overlap, source: int, output: int) -> int:
     return overlap.saved(aligned(source), aligned(output))
 
 
+def covered(ranges: Iterable[tuple[int, int]]) -> int:
+    """Bytes in at least one of the ranges, whose ends are exclusive."""
+    total = reach = 0
+    for start, end in sorted(ranges):
+        total += max(end - max(start, reach), 0)
+        reach = max(reach, end)
+    return total
+
+
 def held(groups: Sequence[Block]) -> dict[int, int]:
     """Step -> bytes in use, to the alignment."""
     steps = {r.first for b in groups for r in b}
     found = dict.fromkeys(sorted(steps), 0)
     for block in groups:
-        rects = sorted(block, key=lambda r: r.start)
         for step in range(min(r.first for r in block), max(r.last for r in block) + 1):
-            reach = 0
-            for r in rects:
-                if step in found and r.first <= step <= r.last:
-                    found[step] += max(aligned(r.end) - max(r.start, reach), 0)
-                    reach = max(reach, aligned(r.end))
+            if step in found:
+                found[step] += covered((r.start, aligned(r.end)) for r in block if r.first <= step <= r.last)
     return found
 
 

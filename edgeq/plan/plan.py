@@ -11,7 +11,7 @@ from edgeq.errors import EdgeqError
 from edgeq.ir import IntGraph, Node, Tensor
 from edgeq.ops._base import Kernel
 from edgeq.ops.alias import Alias
-from edgeq.plan.place import BUFFER, lifetimes
+from edgeq.plan.place import BUFFER, covered, lifetimes
 from edgeq.targets import Target
 
 
@@ -85,14 +85,7 @@ class Plan:
                 scratch if step.scratch_bytes else {}
             )
 
-        def used(i: int) -> int:
-            total = reach = 0
-            for start, end in sorted(held(i).values()):
-                total += max(end - max(start, reach), 0)
-                reach = max(reach, end)
-            return total
-
-        fullest = max(range(len(self.steps)), key=used)
+        fullest = max(range(len(self.steps)), key=lambda i: covered(held(i).values()))
         return self.steps[fullest], {n: end - start for n, (start, end) in held(fullest).items()}
 
     def lifetimes(self) -> dict[str, tuple[int, int]]:
@@ -108,9 +101,13 @@ def check_plan(plan: Plan) -> Plan:
     """
     life, tensors = plan.lifetimes(), plan.graph.tensors
     inputs = [(plan.offsets[t.name], plan.offsets[t.name] + t.bytes) for t in plan.graph.inputs.values()]
-    if any(end > plan.arena_bytes for start, end in inputs if start < BUFFER) or any(
-        _meet(a, b) for a, b in combinations(inputs, 2)
-    ):
+    ends = {k * BUFFER: k * BUFFER + t.bytes for k, t in enumerate(plan.buffers, 1)} | {0: plan.arena_bytes}
+    constant = [span for span in inputs if span[0] >= BUFFER]  # buffers that the caller may pass as const
+
+    def leaves(span: tuple[int, int]) -> bool:
+        return span[1] > ends[span[0] // BUFFER * BUFFER]
+
+    if any(map(leaves, inputs)) or any(_meet(a, b) for a, b in combinations(inputs, 2)):
         raise EdgeqError("the network's inputs overlap or leave the arena")
     for i, step in enumerate(plan.steps):
         node, out = step.node, step.node.output.name
@@ -128,8 +125,10 @@ def check_plan(plan: Plan) -> Plan:
             if life[t.name][1] <= i and step.kernel.may_overlap(node, k, plan.offsets[t.name] - start)
         }
         scratch = (step.scratch_offset, step.scratch_offset + step.scratch_bytes)
-        if start < BUFFER and max(end, scratch[1]) > plan.arena_bytes:
-            raise EdgeqError(f"step {i} writes past the arena of {plan.arena_bytes} bytes", node=node.name)
+        if leaves((start, end)) or scratch[1] > plan.arena_bytes:
+            raise EdgeqError(f"step {i} writes past the arena of {plan.arena_bytes} bytes or a buffer", node=node.name)
+        if any(_meet((start, end), span) for span in constant):
+            raise EdgeqError(f"step {i} writes to an input of the caller", node=node.name)
         if _meet(scratch, (start, end)):
             raise EdgeqError(f"scratch of step {i} overlaps its output", node=node.name)
         for name, (first, last) in life.items():

@@ -78,6 +78,9 @@ class Planner:
         self.target, self.optimize, self.io = target, optimize, io
         ports = [*graph.inputs.values(), *(graph.outputs.values() if io == "external" else ())] if io != "arena" else []
         self.buffers = tuple({t.name: t for t in ports}.values())
+        if len(self.buffers) < len(ports):
+            raise UnsupportedModel("an input is an output, or two outputs are the same tensor", node=f"--io {io}",
+                                   hint="--io arena")  # fmt: skip
         self.known: dict[Hashable, tuple[Option, ...]] = {}
         self.of_node: dict[Node, tuple[Option, ...]] = {}
         self.small: set[str] = set()
@@ -214,16 +217,17 @@ def make_plan(graph: IntGraph, target: Target, optimize: str = "speed", ram: int
     graph = planner.ordered(with_pushed_rows(graph) if io == "rows" else graph)
     plans = [planner.plan(graph, graph, chosen) for _, chosen in planner.select(graph)]
     plan = min(plans, key=lambda p: p.arena_bytes * (p.cost if optimize != "ram" else 1))
+    if ram is not None and io == "rows":
+        ram -= STATE
     if io == "rows" or optimize == "ram" or (ram is not None and plan.arena_bytes > ram):
         plan = by_bands_if_less(planner, plan, ram)
-    if io == "rows":
-        if plan.graph is plan.source:
-            raise UnsupportedModel("the first layers need the whole input at once", node="--io rows", hint="--io external")
-        plan = replace(plan, arena_bytes=aligned(plan.arena_bytes) + STATE)
+    if io == "rows" and plan.graph is plan.source:
+        raise UnsupportedModel("the first layers need the whole input at once", node="--io rows", hint="--io external")
     if ram is not None and plan.arena_bytes > ram:
         over = f"the arena takes {plan.arena_bytes:,} bytes, {plan.arena_bytes - ram:,} over the limit of {ram:,}"
         raise DoesNotFit(over, node="--ram", hint="a smaller input or network; it was tried to run it by bands of rows")
-    return check_plan(plan)
+    check_plan(plan)
+    return replace(plan, arena_bytes=aligned(plan.arena_bytes) + STATE) if io == "rows" else plan
 
 
 def by_bands_if_less(planner: Planner, plan: Plan, ram: int | None) -> Plan:
